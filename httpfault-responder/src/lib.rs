@@ -1,1 +1,30 @@
-//! Placeholder.
+//! The HTTP side of a fault: takes the connections that the kernel programs steered here and answers their requests
+//! with the fault, or passes them to the application untouched.
+//!
+//! The crate knows nothing about eBPF, network namespaces or AWS. Whoever drives it brings listening sockets and an
+//! [`Upstream`] that reaches the application, calls [`start`], later [`Responder::leave`] and [`Responder::finish`].
+//!
+//! One connection, top-down: `responder` accepts it, `connection` sniffs its first bytes, then it is
+//! - spliced (`splice`): TLS, anything that is not HTTP, anything that could be read in two ways;
+//! - served by hyper alone (`http1::direct`): HTTP/1 where every request is to be faulted;
+//! - put through the gate (`http1::gate`): HTTP/1 where only some are, and all after the fault is over; spared requests
+//!   and their answers cross it byte for byte;
+//! - served by hyper's HTTP/2 (`http2`).
+#![forbid(unsafe_code)]
+
+mod answer;
+mod config;
+mod connection;
+mod decide;
+mod http1;
+mod http2;
+mod life;
+mod responder;
+mod sniff;
+mod splice;
+mod stats;
+mod wire;
+
+pub use config::{Config, Connecting, Destination, Limits, Upstream};
+pub use responder::{FinishReport, Responder, start};
+pub use stats::Stats;
