@@ -1,0 +1,63 @@
+//! cgroup v2 directories: what the kernel programs tell tasks apart by.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, id},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use procfs::process::Process;
+
+use crate::{netns::Namespace, wait};
+
+/// A cgroup made for a test. Dropping it kills what runs inside.
+#[derive(Debug)]
+pub struct Cgroup {
+    path: PathBuf,
+}
+
+impl Cgroup {
+    pub fn create(label: &str) -> Result<Self> {
+        static SERIAL: AtomicU32 = AtomicU32::new(0);
+        let name = format!("hft-{label}-{}-{}", id(), SERIAL.fetch_add(1, Ordering::Relaxed));
+        let path = mount()?.join(name);
+        fs::create_dir(&path).with_context(|| format!("creating cgroup {}", path.display()))?;
+        Ok(Self { path })
+    }
+
+    /// A command that will run in this cgroup and in `namespace`; its process id is the program's own.
+    pub fn command(&self, namespace: &Namespace, program: impl AsRef<OsStr>) -> Command {
+        let mut command = namespace.command("sh");
+        let enter = r#"echo $$ > "$0" && exec "$@""#;
+        command.args(["-c", enter]).arg(self.path.join("cgroup.procs")).arg(program);
+        command
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        if let Err(error) = remove(&self.path) {
+            eprintln!("removing cgroup {}: {error:#}", self.path.display());
+        }
+    }
+}
+
+/// Where the cgroup v2 tree is mounted: /sys/fs/cgroup, or /sys/fs/cgroup/unified on a hybrid host.
+pub fn mount() -> Result<PathBuf> {
+    let mounts = Process::myself().and_then(|me| me.mountinfo()).context("reading /proc/self/mountinfo")?;
+    let tree = mounts.0.into_iter().find(|mount| mount.fs_type == "cgroup2");
+    Ok(tree.context("no cgroup v2 tree is mounted")?.mount_point)
+}
+
+/// Kills what runs in a cgroup and removes it.
+fn remove(path: &Path) -> Result<()> {
+    fs::write(path.join("cgroup.kill"), "1").context("killing its processes")?;
+    wait::until("the cgroup to be empty", Duration::from_secs(5), || {
+        Ok(fs::read_to_string(path.join("cgroup.events"))?.contains("populated 0"))
+    })?;
+    fs::remove_dir(path).context("removing the directory")
+}

@@ -1,0 +1,127 @@
+//! The image of the target containers, made from local files: nginx from its Debian package, the fixtures that are
+//! built with the tests, and the shared libraries of each. No registry is needed.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    hash::{DefaultHasher, Hash, Hasher},
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    command::{build_directory, built, installed, output},
+    engine::Engine,
+};
+
+/// Answers like an application does; see the file for what it serves where.
+const NGINX_CONF: &str = include_str!("../assets/nginx.conf");
+/// Size of `/big`, bytes: 8 s at the rate that nginx.conf allows.
+const BIG_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Makes sure that the engine has the image and returns its name.
+pub fn ensure(engine: &Engine) -> Result<String> {
+    let programs = [
+        ("/usr/sbin/nginx", nginx()?),
+        ("/usr/bin/fixture-server", built("fixture-server")?),
+        ("/usr/bin/fixture-client", built("fixture-client")?),
+    ];
+    let name = format!("httpfault-target:{:016x}", fingerprint(&programs)?);
+    if output(engine.docker().args(["image", "inspect", &name])).is_ok() {
+        return Ok(name);
+    }
+    let root = tempfile::tempdir().context("creating a directory for the image")?;
+    for (inside, outside) in &programs {
+        install(root.path(), inside, outside)?;
+    }
+    configure(root.path())?;
+    import(engine, root.path(), &name)?;
+    Ok(name)
+}
+
+/// nginx as installed, or as unpacked from its package, which is kept for the next time.
+fn nginx() -> Result<PathBuf> {
+    if installed("nginx") {
+        return Ok("/usr/sbin/nginx".into());
+    }
+    let cache = build_directory()?.join("httpfault-tests-nginx");
+    let binary = cache.join("usr/sbin/nginx");
+    if !binary.exists() {
+        fs::create_dir_all(&cache).with_context(|| format!("creating {}", cache.display()))?;
+        let next =
+            "nginx is needed: apt-get update && apt-get install nginx, or a machine with Debian packages";
+        output(Command::new("apt-get").args(["download", "nginx"]).current_dir(&cache)).context(next)?;
+        let package = fs::read_dir(&cache)?.flatten().map(|entry| entry.path());
+        let package = package.into_iter().find(|path| path.extension() == Some(OsStr::new("deb")));
+        output(Command::new("dpkg").arg("-x").arg(package.context("no nginx package came")?).arg(&cache))?;
+    }
+    Ok(binary)
+}
+
+/// Changes when a program does, so that a rebuilt fixture is not tested in its old image.
+fn fingerprint(programs: &[(&str, PathBuf)]) -> Result<u64> {
+    let mut hasher = DefaultHasher::new();
+    NGINX_CONF.hash(&mut hasher);
+    for (_, outside) in programs {
+        let data = fs::metadata(outside).with_context(|| format!("looking at {}", outside.display()))?;
+        (data.len(), data.modified()?).hash(&mut hasher);
+    }
+    Ok(hasher.finish())
+}
+
+/// Copies a program and the libraries that `ldd` names to the same places below `root`.
+fn install(root: &Path, inside: &str, outside: &Path) -> Result<()> {
+    copy(outside, &below(root, inside))?;
+    let libraries = output(Command::new("ldd").arg(outside))?;
+    for library in libraries.split_whitespace().filter(|word| word.starts_with('/')) {
+        copy(Path::new(library), &below(root, library))?;
+    }
+    Ok(())
+}
+
+fn configure(root: &Path) -> Result<()> {
+    for directory in ["etc/nginx", "var/log/nginx", "var/lib/nginx", "run", "srv", "tmp"] {
+        fs::create_dir_all(root.join(directory))
+            .with_context(|| format!("creating {directory} in the image"))?;
+    }
+    fs::write(root.join("etc/nginx/nginx.conf"), NGINX_CONF)?;
+    fs::write(root.join("etc/passwd"), "root:x:0:0::/:/none\n")?;
+    fs::write(root.join("etc/group"), "root:x:0:\n")?;
+    fs::File::create(root.join("srv/big"))?.set_len(BIG_BYTES)?;
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
+    openssl.args(["-days", "2", "-subj", "/CN=localhost", "-keyout", "key.pem", "-out", "cert.pem"]);
+    output(openssl.current_dir(root.join("etc/nginx")))?;
+    Ok(())
+}
+
+fn import(engine: &Engine, root: &Path, name: &str) -> Result<()> {
+    let mut tar = Command::new("tar")
+        .args(["--create", "."])
+        .current_dir(root)
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("starting tar")?;
+    let archive = tar.stdout.take().context("tar has no standard output")?;
+    let mut docker = engine.docker();
+    let imported =
+        docker.args(["import", "-", name]).stdin(archive).output().context("running docker import")?;
+    let packed = tar.wait().context("waiting for tar")?;
+    if !packed.success() || !imported.status.success() {
+        bail!("importing the image: {}", String::from_utf8_lossy(&imported.stderr));
+    }
+    Ok(())
+}
+
+fn below(root: &Path, absolute: &str) -> PathBuf {
+    root.join(absolute.trim_start_matches('/'))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    let parent = to.parent().context("a file has a directory")?;
+    fs::create_dir_all(parent).with_context(|| format!("creating {}", parent.display()))?;
+    fs::copy(from, to).with_context(|| format!("copying {} to {}", from.display(), to.display()))?;
+    Ok(())
+}

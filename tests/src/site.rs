@@ -1,0 +1,159 @@
+//! A target without Docker: `fixture-server` in a network namespace and a cgroup of its own, and a client machine
+//! at the other end of a cable.
+
+use std::{
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    cgroup::Cgroup,
+    command::built,
+    machine::Machine,
+    netns::{End, Netns, connect},
+    wait, wire,
+};
+
+/// Addresses of the target; the namespaces are made for one test, so every test uses the same.
+pub const TARGET_V4: Ipv4Addr = Ipv4Addr::new(10, 204, 0, 1);
+pub const TARGET_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x204, 0, 0, 0, 0, 0, 1);
+const CLIENT_V4: Ipv4Addr = Ipv4Addr::new(10, 204, 0, 2);
+const CLIENT_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x204, 0, 0, 0, 0, 0, 2);
+
+/// Where the application listens.
+pub const PORT: u16 = 80;
+/// Where it tells how many requests it has seen: no fault may touch it.
+pub const COUNT_PORT: u16 = 81;
+
+/// Fields in the order in which they must go.
+#[derive(Debug)]
+pub struct Site {
+    application: Application,
+    pub client: Netns,
+    pub target: Netns,
+    _machine: Option<Machine>,
+}
+
+/// A process in a cgroup.
+#[derive(Debug)]
+pub struct Application {
+    child: Child,
+    cgroup: Cgroup,
+}
+
+impl Site {
+    /// A site with the machine for itself.
+    pub fn take(label: &str) -> Result<Self> {
+        let machine = Machine::take()?;
+        let mut site = Self::beside(label)?;
+        site._machine = Some(machine);
+        Ok(site)
+    }
+
+    /// A further site of a test that has the machine already.
+    pub fn beside(label: &str) -> Result<Self> {
+        let target = Netns::create(label)?;
+        let client = Netns::create(label)?;
+        connect(
+            End { namespace: &target, interface: "eth0", v4: TARGET_V4, v6: TARGET_V6 },
+            End { namespace: &client, interface: "eth0", v4: CLIENT_V4, v6: CLIENT_V6 },
+        )?;
+        let application = Application::start(label, &target, PORT)?;
+        Ok(Self { application, client, target, _machine: None })
+    }
+
+    /// Process id of the application.
+    pub fn pid(&self) -> u32 {
+        self.application.pid()
+    }
+
+    /// The application's port as clients reach it, over both families.
+    pub fn addresses(&self) -> [SocketAddr; 2] {
+        [self.v4(), self.v6()]
+    }
+
+    pub fn v4(&self) -> SocketAddr {
+        (TARGET_V4, PORT).into()
+    }
+
+    pub fn v6(&self) -> SocketAddr {
+        (TARGET_V6, PORT).into()
+    }
+
+    /// One request of the client machine, on a connection of its own.
+    pub fn get(&self, to: SocketAddr, path: &str) -> Result<wire::Response> {
+        self.client.run(|| wire::get(to, path))
+    }
+
+    /// A connection of the client machine.
+    pub fn open(&self, to: SocketAddr) -> Result<wire::Connection> {
+        self.client.run(|| wire::Connection::open(to).with_context(|| format!("connecting to {to}")))
+    }
+
+    /// Requests that reached the application so far.
+    pub fn served(&self) -> Result<u64> {
+        let count = self.get((TARGET_V4, COUNT_PORT).into(), "/")?;
+        count.text().parse().context("reading the application's count")
+    }
+
+    /// `fixture-client` as a process of the task: the application's cgroup and namespace.
+    pub fn in_task(&self) -> Result<Command> {
+        Ok(self.application.cgroup.command(&self.target, built("fixture-client")?))
+    }
+
+    /// `fixture-client` in the application's namespace, but in another cgroup.
+    pub fn in_namespace_only(&self) -> Result<Command> {
+        Ok(self.target.command(built("fixture-client")?))
+    }
+
+    /// Ends the application, as a crash does.
+    pub fn crash(&mut self) -> Result<()> {
+        self.application.child.kill().context("killing the application")?;
+        self.application.child.wait().context("waiting for the application")?;
+        Ok(())
+    }
+
+    /// Ends the application and gives up the namespace; returns the client machine, whose cable disappears when the
+    /// kernel really lets the namespace go.
+    pub fn abandon(mut self) -> Result<(Netns, Option<Machine>)> {
+        self.crash()?;
+        Ok((self.client, self._machine))
+    }
+}
+
+impl Application {
+    /// Starts `fixture-server` on `port` (its count on the next one) and waits until it listens.
+    pub fn start(label: &str, namespace: &Netns, port: u16) -> Result<Self> {
+        let cgroup = Cgroup::create(label)?;
+        let count_port = (port + 1).to_string();
+        let mut command = cgroup.command(namespace, built("fixture-server")?);
+        command.args(["--port", &port.to_string(), "--count-port", &count_port]).stdin(Stdio::null());
+        let child = command.spawn().context("starting fixture-server")?;
+        let application = Self { child, cgroup };
+        for port in [port, port + 1] {
+            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+            wait::until(&format!("fixture-server to listen on {port}"), Duration::from_secs(5), || {
+                namespace.run(|| Ok(TcpStream::connect(address).is_ok()))
+            })?;
+        }
+        Ok(application)
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+}
+
+impl Drop for Application {
+    fn drop(&mut self) {
+        // An application that a test has ended already is no error; the cgroup kills what else is inside.
+        if self.child.kill().is_ok()
+            && let Err(error) = self.child.wait()
+        {
+            eprintln!("waiting for fixture-server: {error}");
+        }
+    }
+}
