@@ -1,7 +1,8 @@
 //! Kernel <-> agent: map names, map values and counter indices.
 //!
 //! Plain integers with explicit padding: the kernel sees bytes, so no enum, no `bool`, no `Option`.
-//! Addresses are 16 bytes in network order; an IPv4 address is its IPv4-mapped form (RFC 4291 section 2.5.5.2).
+//! Addresses are four words as they lie in memory, in network order; an IPv4 address is its IPv4-mapped form
+//! (RFC 4291 section 2.5.5.2).
 //! Ports are in host order. Times are nanoseconds of `CLOCK_MONOTONIC`, which is what `bpf_ktime_get_ns` reads.
 
 /// Names of the programs in the object.
@@ -35,7 +36,29 @@ pub mod map {
 }
 
 /// An IPv6 address, or an IPv4 address in its IPv4-mapped form, in network order.
-pub type Address = [u8; 16];
+pub type Address = [u32; 4];
+
+/// The address of 16 bytes in network order.
+pub const fn address_of(octets: [u8; 16]) -> Address {
+    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p] = octets;
+    [
+        u32::from_ne_bytes([a, b, c, d]),
+        u32::from_ne_bytes([e, f, g, h]),
+        u32::from_ne_bytes([i, j, k, l]),
+        u32::from_ne_bytes([m, n, o, p]),
+    ]
+}
+
+/// The 16 bytes of an address.
+pub const fn octets_of(address: Address) -> [u8; 16] {
+    let [[a, b, c, d], [e, f, g, h], [i, j, k, l], [m, n, o, p]] = [
+        address[0].to_ne_bytes(),
+        address[1].to_ne_bytes(),
+        address[2].to_ne_bytes(),
+        address[3].to_ne_bytes(),
+    ];
+    [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+}
 
 /// Capacity of [`map::ADDRESSES`]. More addresses than this in one namespace is a preflight error.
 pub const MAX_ADDRESSES: u32 = 1024;

@@ -1,1 +1,81 @@
-fn main() {}
+//! The kernel side of httpfault: which connections go to the responder.
+//!
+//! One job per hook: `steer` takes new connections from outside, `local` takes clients inside the task, `pooled`
+//! resets connections that existed before the fault. `scope` answers "is it ours, and may we?" for all of them.
+//!
+//! Every program fails open: whatever is in doubt goes on to the application, and is counted.
+#![no_std]
+#![no_main]
+#![expect(unsafe_code, reason = "kernel contexts and map values are raw pointers")]
+
+mod count;
+mod local;
+mod maps;
+mod packet;
+mod pooled;
+mod scope;
+mod steer;
+
+use aya_ebpf::{
+    macros::{cgroup_sock_addr, classifier, sk_lookup},
+    programs::{SkLookupContext, SockAddrContext, TcContext},
+};
+
+/// `SK_PASS`: the lookup goes on, with the socket that was assigned or with the kernel's own choice.
+const SK_PASS: u32 = 1;
+/// The system call goes on.
+const PROCEED: i32 = 1;
+/// `TC_ACT_UNSPEC`, also `TCX_NEXT`: the packet goes on to the next filter, if any.
+const NEXT_FILTER: i32 = -1;
+
+/// New connections from outside the target's network namespace.
+#[sk_lookup]
+fn httpfault_steer(ctx: SkLookupContext) -> u32 {
+    steer::steer(&ctx);
+    SK_PASS
+}
+
+/// Clients inside the task, IPv4 sockets.
+#[cgroup_sock_addr(connect4)]
+fn httpfault_conn4(ctx: SockAddrContext) -> i32 {
+    local::connect(&ctx, local::Socket::V4);
+    PROCEED
+}
+
+/// Clients inside the task, IPv6 sockets (which also carry IPv4-mapped addresses).
+#[cgroup_sock_addr(connect6)]
+fn httpfault_conn6(ctx: SockAddrContext) -> i32 {
+    local::connect(&ctx, local::Socket::V6);
+    PROCEED
+}
+
+/// What those clients are told about their peer.
+#[cgroup_sock_addr(getpeername4)]
+fn httpfault_peer4(ctx: SockAddrContext) -> i32 {
+    local::getpeername(&ctx, local::Socket::V4);
+    PROCEED
+}
+
+/// What those clients are told about their peer.
+#[cgroup_sock_addr(getpeername6)]
+fn httpfault_peer6(ctx: SockAddrContext) -> i32 {
+    local::getpeername(&ctx, local::Socket::V6);
+    PROCEED
+}
+
+/// Packets of connections that existed before the fault.
+#[classifier]
+fn httpfault_reset(ctx: TcContext) -> i32 {
+    pooled::reset(&ctx);
+    NEXT_FILTER
+}
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    // The verifier proves that no program reaches this.
+    loop {}
+}
+
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

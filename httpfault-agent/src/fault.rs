@@ -1,0 +1,299 @@
+//! The fault at one target, from the first socket to the last: made, proved, kept alive, ended.
+
+mod heartbeat;
+mod listen;
+mod upstream;
+
+use std::{
+    collections::HashSet,
+    net::SocketAddr,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use httpfault_common::{
+    abi::counter,
+    contract::{
+        Counters, ExistingConnections, InjectedTarget, LeftBehind, Outcome, Problem, RunSpec, TargetReport,
+    },
+};
+use httpfault_responder::{Config, Destination, Limits, Responder};
+use procfs::net::{TcpNetEntry, TcpState};
+use tokio::{io::unix::AsyncFd, sync::Notify, task::JoinHandle, time::timeout};
+
+use heartbeat::Heartbeat;
+
+use crate::{
+    causes,
+    cgroup::Unified,
+    clock::Deadline,
+    datapath::{Datapath, Responders, Settings},
+    existing::{Finder, Tally},
+    netns::SocketMaker,
+    preflight::Target,
+    probe, sockets,
+    state::Claim,
+    sys,
+};
+
+/// How long open connections have to end after the hooks are off.
+const GRACE: Duration = Duration::from_secs(2);
+/// How long handshakes that were under way when the hooks came off have to end, and how often they are looked at.
+const HANDSHAKES: Duration = Duration::from_secs(1);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// A fault that is on.
+pub(crate) struct Fault {
+    target: Target,
+    datapath: Arc<Mutex<Datapath>>,
+    responder: Responder,
+    heartbeat: Heartbeat,
+    gone: AsyncFd<std::os::fd::OwnedFd>,
+    existing: Existing,
+}
+
+/// What a run gives to each of its faults.
+#[derive(Clone)]
+pub(crate) struct Run {
+    pub(crate) spec: Arc<RunSpec>,
+    pub(crate) deadline: Deadline,
+    pub(crate) claim: Arc<Claim>,
+    pub(crate) log_steering: bool,
+    /// Notified when a heartbeat came too late.
+    pub(crate) lapsed: Arc<Notify>,
+}
+
+/// What is done about connections that existed before.
+struct Existing {
+    finder: Arc<Finder>,
+    tally: Arc<Tally>,
+    clients: Arc<Mutex<HashSet<SocketAddr>>>,
+    drain: Option<JoinHandle<()>>,
+}
+
+/// What is left of a fault that has ended.
+pub(crate) struct Ended {
+    pub(crate) report: TargetReport,
+    pub(crate) left_behind: Vec<LeftBehind>,
+}
+
+impl Fault {
+    /// Puts the fault on and proves it. On an error everything that was done is undone again.
+    pub(crate) async fn inject(target: Target, run: &Run) -> Result<Self, InjectedTarget> {
+        let report = target.report();
+        Self::try_inject(target, run).await.map_err(|why| {
+            let problem = Problem {
+                subject: report.target.clone(),
+                problem: format!("{why:#}"),
+                next: "run `httpfault-agent check` with the same arguments".into(),
+            };
+            InjectedTarget { error: Some(problem), ..report }
+        })
+    }
+
+    async fn try_inject(target: Target, run: &Run) -> anyhow::Result<Self> {
+        let spec = &*run.spec;
+        let gone = sys::watch_process(target.pid)?;
+        let responders = listen::bind(&target.netns, spec.proxy_port)?;
+        let sockets = target.netns.socket_maker().context("entering the target's network namespace")?;
+        let token = format!("{:032x}", fastrand::u128(..));
+        let config = Config {
+            fault: spec.fault.clone(),
+            experiment_id: spec.experiment_id.clone(),
+            destination: Destination {
+                port: spec.port,
+                proxy_port: spec.proxy_port,
+                loopback4: target.scope.inside4,
+                loopback6: target.scope.inside6,
+            },
+            upstream: Arc::new(upstream::InNamespace::new(sockets.clone())),
+            probe_token: token.clone(),
+            limits: Limits::default(),
+        };
+        // Ready before steering: the sockets listen and the scope is written before the first hook is attached.
+        let responder = httpfault_responder::start(listen::accepting(&responders)?, config);
+        let unified = target.cgroup.unified().context("opening the target's cgroup")?;
+        let datapath = Arc::new(Mutex::new(load(&target, run, unified.as_ref(), &responders)?));
+        let finder =
+            Arc::new(Finder::new(target.pid, target.cgroup.clone(), target.scope.clone(), spec.port));
+        let tally = Arc::new(Tally::default());
+        let clients = Arc::new(Mutex::new(finder.count(&tally)?));
+        let existing = Existing { finder, tally, clients, drain: None };
+        let heartbeat = Heartbeat::start(Arc::clone(&datapath), responder.stats(), Arc::clone(&run.lapsed))?;
+        let mut fault = Self { target, datapath, responder, heartbeat, gone, existing };
+
+        let proved = fault.steer(run, &sockets, &responders, &token).await;
+        if let Err(why) = proved {
+            let ended = fault.end().await;
+            let left: Vec<String> = ended.left_behind.iter().map(|left| left.what.clone()).collect();
+            return Err(if left.is_empty() {
+                why
+            } else {
+                why.context(format!("left behind: {}", left.join(", ")))
+            });
+        }
+        Ok(fault)
+    }
+
+    /// From the commit point, the first hook, to the proof.
+    async fn steer(
+        &mut self,
+        run: &Run,
+        sockets: &SocketMaker,
+        responders: &Responders,
+        token: &str,
+    ) -> anyhow::Result<()> {
+        let spec = &*run.spec;
+        self.datapath().attach(&self.target.netns, &self.target.client_cgroups)?;
+
+        let (v4, v6) = (responders.v4.is_some(), responders.v6.is_some());
+        let expected = probe::Expected { status: spec.fault.status, token };
+        for destination in probe::destinations(&self.target.scope, spec.port, v4, v6) {
+            let mut announce = |local| self.datapath().set_probe(Some(local));
+            let socket = probe::prepare(sockets, destination, &mut announce).await?;
+            let answered = probe::ask(socket, destination, &expected).await;
+            probe::forget(&mut self.datapath())?;
+            answered?;
+        }
+        match spec.existing_connections {
+            ExistingConnections::Keep => {}
+            ExistingConnections::Drain => self.existing.start_draining(),
+            ExistingConnections::Reset => self.datapath().attach_pooled(
+                &self.target.netns,
+                &self.target.scope.interfaces,
+                &mut |filter| run.claim.register(filter),
+            )?,
+        }
+        Ok(())
+    }
+
+    /// As it was asked for.
+    pub(crate) fn label(&self) -> &str {
+        &self.target.label
+    }
+
+    pub(crate) fn report(&self) -> InjectedTarget {
+        self.target.report()
+    }
+
+    /// Returns when the target's process has ended.
+    pub(crate) async fn target_gone(&self) {
+        // A pidfd becomes readable when its process ends; an error here can only mean that it can't be watched.
+        let _readable = self.gone.readable().await;
+    }
+
+    /// Requests answered with the fault, and connections that are open now.
+    pub(crate) fn pulse(&self) -> (u64, u64) {
+        let stats = self.responder.stats();
+        (stats.faulted(), stats.open_connections())
+    }
+
+    /// What was seen so far.
+    pub(crate) fn counters(&self) -> Counters {
+        let kernel = self.datapath().counters();
+        let mut counters = Counters {
+            connections_inbound: kernel.get(counter::STEERED),
+            connections_in_task: kernel.get(counter::REDIRECTED),
+            existing_found: self.existing.tally.found(),
+            existing_drained: self.existing.tally.drained(),
+            existing_reset: kernel.get(counter::RESET),
+            passed_open: [counter::PASSED_HEARTBEAT, counter::PASSED_NO_RESPONDER, counter::PASSED_ASSIGN]
+                .map(|index| kernel.get(index))
+                .iter()
+                .sum(),
+            other_ports: kernel.get(counter::OTHER_PORT),
+            ..Counters::default()
+        };
+        self.responder.stats().fill(&mut counters);
+        counters
+    }
+
+    /// The current state, for `status`.
+    pub(crate) fn target_report(&self) -> TargetReport {
+        let counters = self.counters();
+        let outcome = if counters.faulted > 0 { Outcome::Faulted } else { Outcome::NoTraffic };
+        TargetReport { target: self.target.label.clone(), outcome, counters, causes: Vec::new(), error: None }
+    }
+
+    /// Takes the fault off: hooks first, then the connections that were given to the responder.
+    pub(crate) async fn end(mut self) -> Ended {
+        let mut left_behind = Vec::new();
+        if let Some(drain) = self.existing.drain.take() {
+            drain.abort();
+        }
+        self.heartbeat.stop();
+        let kernel_side = self.counters();
+        if let Err(errors) = self.datapath().detach(&self.target.netns) {
+            left_behind.extend(errors.into_iter().map(|why| LeftBehind {
+                what: format!("a kernel hook of {}", self.target.label),
+                error: format!("{why:#}"),
+                remove_with: "httpfault-agent remove --all".into(),
+            }));
+        }
+        self.responder.leave();
+        // A listener that closes resets the handshakes that are on their way to it.
+        let _at_most = timeout(HANDSHAKES, self.handshakes_over()).await;
+        let stats = self.responder.stats();
+        let _cut = self.responder.finish(GRACE).await;
+
+        let mut counters = kernel_side;
+        stats.fill(&mut counters);
+        let clients = self.existing.clients.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        // The target may be gone, and its connections with it.
+        counters.existing_still_open = self.existing.finder.still_open(&clients).unwrap_or(0);
+        let outcome = if counters.faulted > 0 { Outcome::Faulted } else { Outcome::NoTraffic };
+        let causes =
+            if outcome == Outcome::NoTraffic { causes::of_no_traffic(&counters) } else { Vec::new() };
+        let report = TargetReport { target: self.target.label, outcome, counters, causes, error: None };
+        Ended { report, left_behind }
+    }
+
+    /// Returns when no handshake for the target's port is under way in its namespace.
+    async fn handshakes_over(&self) {
+        let under_way = |entry: &TcpNetEntry| {
+            entry.state == TcpState::SynRecv && entry.local_address.port() == self.existing.finder.port()
+        };
+        // Without the target's process there is no table to read and no client to wait for.
+        while sockets::in_namespace_of(self.target.pid).is_ok_and(|entries| entries.iter().any(under_way)) {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn datapath(&self) -> MutexGuard<'_, Datapath> {
+        self.datapath.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Existing {
+    fn start_draining(&mut self) {
+        let (finder, tally, known) =
+            (Arc::clone(&self.finder), Arc::clone(&self.tally), Arc::clone(&self.clients));
+        self.drain = Some(tokio::spawn(async move {
+            if let Err(why) = finder.drain(&tally, &known).await {
+                // The target went away, which the run notices by itself.
+                log::warn!("draining existing connections stopped: {why:#}");
+            }
+        }));
+    }
+}
+
+fn load(
+    target: &Target,
+    run: &Run,
+    unified: Option<&Unified>,
+    responders: &Responders,
+) -> anyhow::Result<Datapath> {
+    let any = responders.v4.as_ref().or(responders.v6.as_ref());
+    Datapath::load(&Settings {
+        scope: &target.scope,
+        port: run.spec.port,
+        proxy_port: run.spec.proxy_port,
+        deadline_ns: run.deadline.monotonic_ns,
+        cgroup: unified,
+        // Before 5.14 user space can't read it; the cgroup alone is the scope then.
+        netns_cookie: any.and_then(|socket| sys::netns_cookie(socket).ok()).unwrap_or(0),
+        responders,
+        log_steering: run.log_steering,
+    })
+}

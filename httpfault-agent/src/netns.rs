@@ -1,0 +1,108 @@
+//! Network namespaces: found through a process, entered only on threads made for it.
+//!
+//! A socket keeps the namespace that its thread was in when it was made; the agent itself never leaves its own.
+
+use std::{
+    fs::File,
+    io,
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::fs::MetadataExt,
+    },
+    sync::mpsc,
+    thread,
+};
+
+use nix::sched::{CloneFlags, setns};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::sync::oneshot;
+
+/// An open network namespace. Holding it keeps the namespace alive, so it goes when the target goes.
+#[derive(Debug)]
+pub(crate) struct Netns {
+    file: File,
+    inode: u64,
+}
+
+impl Netns {
+    /// The namespace of a process.
+    pub(crate) fn of_process(pid: u32) -> io::Result<Self> {
+        let file = File::open(format!("/proc/{pid}/ns/net"))?;
+        let inode = file.metadata()?.ino();
+        Ok(Self { file, inode })
+    }
+
+    /// A namespace by its inode number, through any process that is in it.
+    pub(crate) fn by_inode(inode: u64) -> Option<Self> {
+        let processes = procfs::process::all_processes().ok()?;
+        processes
+            .filter_map(Result::ok)
+            .filter_map(|process| Self::of_process(u32::try_from(process.pid).ok()?).ok())
+            .find(|netns| netns.inode == inode)
+    }
+
+    /// Identifies the namespace while it exists.
+    pub(crate) fn inode(&self) -> u64 {
+        self.inode
+    }
+
+    /// Runs `work` inside the namespace, on a thread made for it.
+    pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
+        thread::scope(|scope| {
+            let thread = thread::Builder::new().name("netns".into()).spawn_scoped(scope, || {
+                setns(&self.file, CloneFlags::CLONE_NEWNET)?;
+                Ok(work())
+            })?;
+            thread.join().unwrap_or_else(|_panicked| Err(io::Error::other("the namespace's thread panicked")))
+        })
+    }
+
+    /// Starts a thread that makes sockets inside the namespace for as long as its handle lives.
+    pub(crate) fn socket_maker(&self) -> io::Result<SocketMaker> {
+        let file = self.file.try_clone()?;
+        let (orders, inbox) = mpsc::channel::<Order>();
+        let (entered, outcome) = mpsc::channel();
+        thread::Builder::new().name("sockets".into()).spawn(move || {
+            let arrived = setns(&file, CloneFlags::CLONE_NEWNET).map_err(io::Error::from);
+            drop(file);
+            let inside = arrived.is_ok();
+            if entered.send(arrived).is_err() || !inside {
+                return;
+            }
+            for Order { domain, reply } in inbox {
+                // A caller that gave up drops the socket with the channel.
+                let _unwanted = reply.send(Socket::new(domain, Type::STREAM, Some(Protocol::TCP)));
+            }
+        })?;
+        outcome.recv().map_err(io::Error::other)??;
+        Ok(SocketMaker { orders })
+    }
+}
+
+impl AsFd for Netns {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+}
+
+/// Makes TCP sockets inside one namespace.
+#[derive(Clone, Debug)]
+pub(crate) struct SocketMaker {
+    orders: mpsc::Sender<Order>,
+}
+
+struct Order {
+    domain: Domain,
+    reply: oneshot::Sender<io::Result<Socket>>,
+}
+
+impl SocketMaker {
+    /// A new socket, blocking no runtime thread.
+    pub(crate) async fn socket(&self, domain: Domain) -> io::Result<Socket> {
+        let (reply, made) = oneshot::channel();
+        self.orders
+            .send(Order { domain, reply })
+            .map_err(|_gone| io::Error::other("the namespace was left"))?;
+        made.await.map_err(io::Error::other)?
+    }
+}

@@ -1,0 +1,146 @@
+//! Who listens on the port: the proof that a fault there concerns the target and nobody else.
+
+use std::collections::HashMap;
+
+use anyhow::Context as _;
+use httpfault_common::contract::{Problem, TargetSelector};
+
+use crate::{
+    scope::Listening,
+    sockets::{self, Held, Listener, covers},
+    target::{Candidate, Resolved},
+};
+
+/// The container that listens, and where.
+pub(super) struct Chosen<'a> {
+    pub(super) candidate: &'a Candidate,
+    pub(super) listening: Vec<Listening>,
+}
+
+/// One candidate with the sockets of its namespace.
+struct Inspected<'a> {
+    candidate: &'a Candidate,
+    listeners: Vec<Listener>,
+    held: HashMap<u64, Held>,
+}
+
+/// Picks the one candidate that listens on the port.
+pub(super) fn choose<'a>(
+    selector: &TargetSelector,
+    resolved: &'a Resolved,
+    port: u16,
+) -> Result<Chosen<'a>, Problem> {
+    let problem =
+        |problem: String, next: &str| Problem { subject: selector.to_string(), problem, next: next.into() };
+    let unreadable =
+        |why: anyhow::Error| problem(format!("{why:#}"), "the target may be going away; look again");
+
+    let wanted = match selector {
+        TargetSelector::Task { container, .. } => container.as_deref(),
+        TargetSelector::Container { .. } | TargetSelector::Pid { .. } => None,
+    };
+    let named =
+        resolved.candidates.iter().filter(|candidate| wanted.is_none_or(|name| candidate.name == name));
+    let inspected: Vec<Inspected<'_>> = named.map(inspect).collect::<Result<_, _>>().map_err(unreadable)?;
+    if inspected.is_empty() {
+        let names: Vec<&str> = resolved.candidates.iter().map(|candidate| candidate.name.as_str()).collect();
+        let none =
+            format!("it has no container {:?}; it has {}", wanted.unwrap_or_default(), names.join(", "));
+        return Err(problem(none, "name one of them with --container-name"));
+    }
+    let mut listening = inspected.iter().filter(|inspected| inspected.on(port).next().is_some());
+    let Some(chosen) = listening.next() else {
+        return Err(match inspected.iter().find_map(|inspected| inspected.foreign(port)) {
+            Some(owner) => problem(
+                format!("port {port} in its network namespace belongs to {owner}, not to it"),
+                "name the container that listens there",
+            ),
+            None => problem(
+                format!("nothing of it listens on port {port}; {}", summary(&inspected)),
+                "name the port that the service listens on inside the container (--port, TARGET_SERVICE_PORT)",
+            ),
+        });
+    };
+    if let Some(other) = listening.next() {
+        let names = format!("{} and {}", chosen.candidate.found, other.candidate.found);
+        return Err(problem(
+            format!("two of its containers listen on port {port}: {names}"),
+            "name one with --container-name",
+        ));
+    }
+    let ours: Vec<&Listener> = chosen.on(port).collect();
+    if let Some(shared) = chosen.listeners.iter().find(|other| {
+        other.address.port() == port
+            && !chosen.held.contains_key(&other.inode)
+            && ours.iter().any(|listener| {
+                covers(listener.address.ip(), other.address.ip()) && listener.address == other.address
+            })
+    }) {
+        let owner = sockets::owner_of(shared.inode).unwrap_or_else(|| "another process".into());
+        return Err(problem(
+            format!(
+                "it shares {} with {owner} (SO_REUSEPORT), and the two can't be told apart",
+                shared.address
+            ),
+            "stop the other process",
+        ));
+    }
+    let listening = ours
+        .into_iter()
+        .map(|listener| chosen.listening(listener))
+        .collect::<anyhow::Result<Vec<_>>>()
+        .map_err(unreadable)?;
+    Ok(Chosen { candidate: chosen.candidate, listening })
+}
+
+fn inspect(candidate: &Candidate) -> anyhow::Result<Inspected<'_>> {
+    let entries = sockets::in_namespace_of(candidate.pid)?;
+    let processes = candidate
+        .cgroup
+        .processes()
+        .with_context(|| format!("listing the processes of {}", candidate.found))?;
+    Ok(Inspected { candidate, listeners: sockets::listeners(&entries), held: sockets::held_by(&processes) })
+}
+
+impl Inspected<'_> {
+    /// Its own listeners on a port.
+    fn on(&self, port: u16) -> impl Iterator<Item = &Listener> {
+        let ours = move |listener: &&Listener| {
+            listener.address.port() == port && self.held.contains_key(&listener.inode)
+        };
+        self.listeners.iter().filter(ours)
+    }
+
+    /// Who else listens on a port of its namespace.
+    fn foreign(&self, port: u16) -> Option<String> {
+        let listener = self.listeners.iter().find(|listener| listener.address.port() == port)?;
+        Some(sockets::owner_of(listener.inode).unwrap_or_else(|| "a process that could not be found".into()))
+    }
+
+    fn listening(&self, listener: &Listener) -> anyhow::Result<Listening> {
+        let ip = listener.address.ip().to_canonical();
+        if ip.is_ipv4() || !ip.is_unspecified() {
+            return Ok(Listening { ip, only_v6: ip.is_ipv6() });
+        }
+        let held = self.held.get(&listener.inode).context("its listening socket was closed meanwhile")?;
+        let only_v6 = held.borrow()?.only_v6().context("asking its listening socket for IPV6_V6ONLY")?;
+        Ok(Listening { ip, only_v6 })
+    }
+}
+
+/// What listens where, for an error: `web listens on 0.0.0.0:8080`.
+fn summary(inspected: &[Inspected<'_>]) -> String {
+    let all: Vec<String> = inspected
+        .iter()
+        .map(|inspected| {
+            let own =
+                inspected.listeners.iter().filter(|listener| inspected.held.contains_key(&listener.inode));
+            let addresses: Vec<String> = own.map(|listener| listener.address.to_string()).collect();
+            match addresses.is_empty() {
+                true => format!("{} listens nowhere", inspected.candidate.found),
+                false => format!("{} listens on {}", inspected.candidate.found, addresses.join(", ")),
+            }
+        })
+        .collect();
+    all.join("; ")
+}

@@ -1,0 +1,195 @@
+//! `run`: look, claim, inject, prove, hold, remove, report. The main story of the agent.
+
+mod hold;
+mod verdict;
+
+use std::{sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use httpfault_common::contract::{
+    Event, Exit, Injected, LeftBehind, Problem, Removed, RemovedReason, RunSpec, TargetReport,
+};
+use jiff::Timestamp;
+use tokio::{sync::Notify, task::JoinSet};
+
+use crate::{
+    args::RunArgs,
+    clock::Deadline,
+    control,
+    fault::{Ended, Fault, Run},
+    preflight::{self, Preflight, Unready},
+    report::Reporter,
+    signal::Signals,
+    state::{Claim, Refusal, State},
+    status,
+    view::View,
+    watch,
+};
+
+/// Runs a fault in the foreground.
+pub(crate) async fn run(spec: RunSpec, args: &RunArgs, reporter: &Reporter) -> anyhow::Result<Exit> {
+    // From here on a signal ends the run in order, wherever it is.
+    let signals = Signals::listen()?;
+    raise_file_limit();
+
+    let preflight = preflight::look(&spec, &args.sources).await;
+    if !preflight.can_run() {
+        reporter.event(&Event::Refused(preflight.report(&spec)));
+        return Ok(Exit::Failed);
+    }
+    let deadline = Deadline::after(Duration::from_secs(spec.duration_secs));
+    let claim = match Claim::take(state(&spec, &preflight, deadline)) {
+        Ok(claim) => Arc::new(claim),
+        Err(Refusal::AlreadyRunning) => return already_running(&spec, reporter).await,
+        Err(Refusal::Conflict(problem)) => return refused(&spec, &preflight, problem, reporter),
+        Err(Refusal::Failed(why)) => return Err(why.context("claiming this host's state directory")),
+    };
+    let outcome = inject_hold_remove(&spec, preflight, deadline, &claim, signals, args, reporter).await;
+    let released = Arc::into_inner(claim).context("a task outlived the run").and_then(Claim::release);
+
+    let (mut removed, _stoppers) = outcome?;
+    if let Err(why) = released {
+        removed.left_behind.push(LeftBehind {
+            what: format!("state of experiment {}", spec.experiment_id),
+            error: format!("{why:#}"),
+            remove_with: format!("httpfault-agent remove --experiment-id {}", spec.experiment_id),
+        });
+        removed.exit = Exit::LeftBehind;
+    }
+    let exit = removed.exit;
+    reporter.event(&Event::Removed(removed));
+    Ok(exit)
+}
+
+/// Everything between the claim and its release. The stoppers are let go when the process ends.
+async fn inject_hold_remove(
+    spec: &RunSpec,
+    preflight: Preflight,
+    deadline: Deadline,
+    claim: &Arc<Claim>,
+    mut signals: Signals,
+    args: &RunArgs,
+    reporter: &Reporter,
+) -> anyhow::Result<(Removed, Vec<hold::Stopper>)> {
+    watch::start(&spec.experiment_id)?;
+    let mut orders = control::serve(&claim.socket())?;
+    let run = Run {
+        spec: Arc::new(spec.clone()),
+        deadline,
+        claim: Arc::clone(claim),
+        log_steering: args.output.log_steering,
+        lapsed: Arc::new(Notify::new()),
+    };
+    let warnings = preflight.warnings.clone();
+    let (faults, injected, failed) = inject_all(preflight, &run).await;
+    if faults.is_empty() {
+        let removed =
+            verdict::removed(spec, None, RemovedReason::InjectionFailed, failed, Vec::new(), warnings);
+        return Ok((removed, Vec::new()));
+    }
+    let injected_at = injected.at;
+    reporter.event(&Event::Injected(Injected { warnings: warnings.clone(), ..injected }));
+
+    let mut view = View::of(spec, deadline, reporter);
+    let held = hold::hold(faults, &run, injected_at, &mut signals, &mut orders, &mut view).await;
+    view.finish();
+
+    let (reports, left_behind) = end_all(held.faults, held.ended).await;
+    let reports = reports.into_iter().chain(failed).collect();
+    let removed = verdict::removed(spec, Some(injected_at), held.reason, reports, left_behind, warnings);
+    Ok((removed, held.stoppers))
+}
+
+/// Injects into every target at once. One that fails does not stop the others.
+async fn inject_all(preflight: Preflight, run: &Run) -> (Vec<Fault>, Injected, Vec<TargetReport>) {
+    let mut failed: Vec<_> =
+        preflight.targets.iter().filter_map(|target| target.as_ref().err()).map(Unready::report).collect();
+    let mut injecting = JoinSet::new();
+    for target in preflight.targets.into_iter().flatten() {
+        let run = run.clone();
+        injecting.spawn(async move { Fault::inject(target, &run).await });
+    }
+    let mut faults = Vec::new();
+    while let Some(injected) = injecting.join_next().await {
+        match injected {
+            Ok(Ok(fault)) => faults.push(fault),
+            Ok(Err(target)) => failed.push(target),
+            Err(why) => log::error!("an injection was abandoned: {why}"),
+        }
+    }
+    faults.sort_by(|a, b| a.label().cmp(b.label()));
+    let injected = Injected {
+        experiment_id: run.spec.experiment_id.clone(),
+        at: Timestamp::now(),
+        deadline: run.deadline.at,
+        targets: faults.iter().map(Fault::report).chain(failed.iter().cloned()).collect(),
+        warnings: Vec::new(),
+    };
+    (faults, injected, failed.into_iter().map(verdict::failed).collect())
+}
+
+/// Ends every fault at once; what failed to be undone is the result, not a log line.
+async fn end_all(faults: Vec<Fault>, mut ended: JoinSet<Ended>) -> (Vec<TargetReport>, Vec<LeftBehind>) {
+    for fault in faults {
+        ended.spawn(fault.end());
+    }
+    let (mut reports, mut left_behind) = (Vec::new(), Vec::new());
+    while let Some(one) = ended.join_next().await {
+        match one {
+            Ok(one) => {
+                reports.push(one.report);
+                left_behind.extend(one.left_behind);
+            }
+            Err(why) => left_behind.push(LeftBehind {
+                what: "a fault whose removal was abandoned".into(),
+                error: why.to_string(),
+                remove_with: "httpfault-agent remove --all".into(),
+            }),
+        }
+    }
+    reports.sort_by(|a, b| a.target.cmp(&b.target));
+    (reports, left_behind)
+}
+
+fn state(spec: &RunSpec, preflight: &Preflight, deadline: Deadline) -> State {
+    State {
+        experiment_id: spec.experiment_id.clone(),
+        agent_pid: std::process::id(),
+        deadline: deadline.at,
+        port: spec.port,
+        status_code: spec.fault.status,
+        namespaces: preflight.targets.iter().flatten().map(|target| target.netns.inode()).collect(),
+        filters: Vec::new(),
+    }
+}
+
+/// The same experiment again, from a repeated SSM command for example: report the running one and change nothing.
+async fn already_running(spec: &RunSpec, reporter: &Reporter) -> anyhow::Result<Exit> {
+    if let Some(running) = status::of(&spec.experiment_id).await? {
+        reporter.event(&Event::AlreadyRunning(running));
+    }
+    Ok(Exit::Done)
+}
+
+fn refused(
+    spec: &RunSpec,
+    preflight: &Preflight,
+    problem: Problem,
+    reporter: &Reporter,
+) -> anyhow::Result<Exit> {
+    let mut report = preflight.report(spec);
+    report.ready = false;
+    report.problems.push(problem);
+    reporter.event(&Event::Refused(report));
+    Ok(Exit::Failed)
+}
+
+/// Each steered connection is a descriptor. A limit that can't be raised bounds the number of connections, no more.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
+        && let Err(why) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
+    {
+        log::warn!("raising the limit of open files to {hard}: {why}");
+    }
+}

@@ -1,0 +1,97 @@
+//! TCP sockets of a namespace, and which process holds which.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+};
+
+use anyhow::Context as _;
+use procfs::{
+    net::{TcpNetEntry, TcpState},
+    process::{FDTarget, Process},
+};
+use rustix::process::{PidfdFlags, PidfdGetfdFlags};
+use socket2::Socket;
+
+/// A listening socket.
+#[derive(Clone, Debug)]
+pub(crate) struct Listener {
+    pub(crate) address: SocketAddr,
+    pub(crate) inode: u64,
+}
+
+/// Every TCP socket in the namespace of a process.
+pub(crate) fn in_namespace_of(pid: u32) -> anyhow::Result<Vec<TcpNetEntry>> {
+    let process = Process::new(i32::try_from(pid)?)?;
+    let mut entries = process.tcp().with_context(|| format!("reading /proc/{pid}/net/tcp"))?;
+    // Without IPv6 in the kernel the file is not there.
+    entries.extend(process.tcp6().unwrap_or_default());
+    Ok(entries)
+}
+
+/// The listening sockets among them.
+pub(crate) fn listeners(entries: &[TcpNetEntry]) -> Vec<Listener> {
+    entries
+        .iter()
+        .filter(|entry| entry.state == TcpState::Listen)
+        .map(|entry| Listener { address: entry.local_address, inode: entry.inode })
+        .collect()
+}
+
+/// A file descriptor of another process that is a socket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Held {
+    pub(crate) pid: u32,
+    fd: i32,
+}
+
+/// The sockets that these processes hold, by inode. Processes that end meanwhile, and descriptors that close, are left
+/// out.
+pub(crate) fn held_by<'a>(processes: impl IntoIterator<Item = &'a Process>) -> HashMap<u64, Held> {
+    let mut held = HashMap::new();
+    for process in processes {
+        let Ok(descriptors) = process.fd() else { continue };
+        for descriptor in descriptors.filter_map(Result::ok) {
+            if let (FDTarget::Socket(inode), Ok(pid)) = (descriptor.target, u32::try_from(process.pid)) {
+                held.insert(inode, Held { pid, fd: descriptor.fd });
+            }
+        }
+    }
+    held
+}
+
+/// Who holds a socket, for messages: `nginx (pid 42)`.
+pub(crate) fn owner_of(inode: u64) -> Option<String> {
+    let processes: Vec<Process> = procfs::process::all_processes().ok()?.filter_map(Result::ok).collect();
+    held_by(&processes).get(&inode).map(|held| name_of(held.pid))
+}
+
+/// A process for messages: `nginx (pid 42)`.
+pub(crate) fn name_of(pid: u32) -> String {
+    let name =
+        i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok()?.stat().ok()).map(|stat| stat.comm);
+    format!("{} (pid {pid})", name.as_deref().unwrap_or("a process that ended"))
+}
+
+impl Held {
+    /// A second descriptor of the same socket. Give it back (drop it) at once: while it is open the application's own
+    /// close() does not close the connection.
+    pub(crate) fn borrow(self) -> anyhow::Result<Socket> {
+        let pid = rustix::process::Pid::from_raw(i32::try_from(self.pid)?).context("no process has pid 0")?;
+        let process = rustix::process::pidfd_open(pid, PidfdFlags::empty())
+            .with_context(|| format!("opening process {pid:?}"))?;
+        let socket = rustix::process::pidfd_getfd(process, self.fd, PidfdGetfdFlags::empty())
+            .with_context(|| format!("borrowing socket {} of {}", self.fd, name_of(self.pid)))?;
+        Ok(Socket::from(socket))
+    }
+}
+
+/// IPv4-mapped IPv6 addresses as the IPv4 addresses that they carry.
+pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+/// Whether a listener takes connections to an address of its own family.
+pub(crate) fn covers(listening: IpAddr, address: IpAddr) -> bool {
+    listening == address || (listening.is_unspecified() && listening.is_ipv4() == address.is_ipv4())
+}

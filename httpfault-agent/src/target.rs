@@ -1,0 +1,106 @@
+//! From a name to a target: containers, their processes, cgroups and namespace.
+//!
+//! Sources are asked in a fixed order and the first that answers wins; the report names it.
+
+mod docker;
+mod ecs;
+mod http;
+mod proc;
+
+use httpfault_common::contract::{Problem, TargetSelector};
+
+use crate::{args::Sources, cgroup::Cgroup, netns::Netns};
+
+/// A container, as far as a source knew it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Container {
+    /// Full Docker id.
+    pub(crate) id: String,
+    /// Name in the task definition, else the Docker name.
+    pub(crate) name: String,
+}
+
+/// A container or process on this host.
+#[derive(Clone, Debug)]
+pub(crate) struct Candidate {
+    /// For people: `container web (0123456789ab)`.
+    pub(crate) found: String,
+    /// Name in the task definition; what --container-name is compared with.
+    pub(crate) name: String,
+    /// A process of it, by which its namespace is found and its end is noticed.
+    pub(crate) pid: u32,
+    pub(crate) cgroup: Cgroup,
+    /// Inode of its network namespace.
+    pub(crate) netns: u64,
+}
+
+/// What a selector was found to mean, before it is known who listens.
+#[derive(Clone, Debug)]
+pub(crate) struct Resolved {
+    /// introspection, metadata file, docker, proc.
+    pub(crate) source: &'static str,
+    /// The containers of the task, or the one container or process.
+    pub(crate) candidates: Vec<Candidate>,
+}
+
+/// Finds what a selector means.
+pub(crate) async fn resolve(selector: &TargetSelector, sources: &Sources) -> Result<Resolved, Problem> {
+    let problem =
+        |problem: String, next: &str| Problem { subject: selector.to_string(), problem, next: next.into() };
+    let (source, containers) = match selector {
+        TargetSelector::Pid { pid } => {
+            let candidate = candidate(*pid, None, crate::sockets::name_of(*pid), String::new())
+                .map_err(|why| problem(format!("{why:#}"), "name a running process"))?;
+            return Ok(Resolved { source: "proc", candidates: vec![candidate] });
+        }
+        TargetSelector::Container { id } => docker::container(&sources.docker_socket, id)
+            .await
+            .map(|found| ("docker", vec![found]))
+            .or_else(|engine| proc::container(id).map(|found| ("proc", vec![found])).map_err(|_none| engine))
+            .map_err(|why| {
+                problem(format!("{why:#}"), "look it up with `docker ps`, and name a running container")
+            })?,
+        TargetSelector::Task { id, .. } => ecs::containers(id, sources).await.map_err(|why| {
+            problem(format!("{why:#}"), "check the task id, and that the task runs on this host")
+        })?,
+    };
+    let mut candidates = Vec::new();
+    let mut misses = Vec::new();
+    for container in containers {
+        let located = locate(&container, sources).await;
+        match located {
+            Ok(candidate) => candidates.push(candidate),
+            Err(why) => misses.push(format!("container {}: {why:#}", container.name)),
+        }
+    }
+    if candidates.is_empty() {
+        let none = format!("{source} knows it, but no process of it runs here ({})", misses.join("; "));
+        return Err(problem(none, "wait until it runs, or name another target"));
+    }
+    Ok(Resolved { source, candidates })
+}
+
+/// A container's process: Docker knows it, else the cgroup tree does.
+async fn locate(container: &Container, sources: &Sources) -> anyhow::Result<Candidate> {
+    let pid = match docker::pid(&sources.docker_socket, &container.id).await {
+        Ok(pid) => pid,
+        Err(engine) => proc::pid(&container.id).map_err(|why| engine.context(format!("{why:#}")))?,
+    };
+    let short = container.id.get(..12).unwrap_or(&container.id);
+    let found = format!("container {} ({short})", container.name);
+    candidate(pid, Some(&container.id), found, container.name.clone())
+}
+
+fn candidate(pid: u32, container: Option<&str>, found: String, name: String) -> anyhow::Result<Candidate> {
+    let netns = Netns::of_process(pid)
+        .map_err(|why| {
+            anyhow::Error::from(why).context(format!("process {pid}: opening its network namespace"))
+        })?
+        .inode();
+    let cgroup = Cgroup::of_process(pid, container)?.ok_or_else(|| {
+        anyhow::anyhow!(
+            "process {pid} is in the root cgroup, where nothing sets it apart from the host's processes"
+        )
+    })?;
+    Ok(Candidate { found, name, pid, cgroup, netns })
+}
