@@ -1,0 +1,188 @@
+//! SendCommand.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
+
+use jiff::Timestamp;
+use regex_lite::Regex;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::command::{Command, Invocation};
+use super::{deliver, document, shapes};
+use crate::http::{ApiError, Context, read};
+
+static INSTANCE_ID: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"(^i-(\w{8}|\w{17})$)|(^mi-\w{17}$)").ok());
+static CONCURRENCY: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new("^([1-9][0-9]*|[1-9][0-9]%|[1-9]%|100%)$").ok());
+static ERRORS: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new("^([1-9][0-9]*|[0]|[1-9][0-9]%|[0-9]%|100%)$").ok());
+static DOCUMENT: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^[a-zA-Z0-9_\-.:/]{3,128}$").ok());
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Request {
+    document_name: String,
+    #[serde(default)]
+    document_version: Option<String>,
+    #[serde(default)]
+    instance_ids: Vec<String>,
+    #[serde(default)]
+    targets: Vec<Target>,
+    #[serde(default)]
+    parameters: BTreeMap<String, Vec<String>>,
+    #[serde(default)]
+    comment: String,
+    #[serde(default = "one_hour")]
+    timeout_seconds: u32,
+    #[serde(default = "fifty")]
+    max_concurrency: String,
+    #[serde(default = "zero")]
+    max_errors: String,
+}
+
+#[derive(Deserialize, serde::Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Target {
+    key: String,
+    values: Vec<String>,
+}
+
+/// Accepts a command and starts its delivery.
+pub(super) fn send(context: &mut Context<'_>, request: Value) -> Result<Value, ApiError> {
+    let request: Request = read(request)?;
+    check_model(&request)?;
+    let instances = targets(&request)?;
+    context.authorize(&resources(context, &request.document_name, &instances), None)?;
+
+    let platform = document::platform(&request.document_name)?;
+    if request
+        .document_version
+        .as_deref()
+        .is_some_and(|version| !["1", "$DEFAULT", "$LATEST"].contains(&version))
+    {
+        return Err(ApiError::new(
+            "InvalidDocumentVersion",
+            "The document version is not valid or does not exist.",
+        ));
+    }
+    document::check(&request.parameters)?;
+    let world = &context.state.world;
+    let known = |id: &str| world.managed_instances.iter().find(|instance| instance.id == id);
+    let bad: Vec<&str> = instances.iter().map(String::as_str).filter(|id| known(id).is_none()).collect();
+    if !bad.is_empty() {
+        let message =
+            format!("Instances [[{}]] not in a valid state for account {}", bad.join(", "), world.account);
+        return Err(ApiError::new("InvalidInstanceId", message));
+    }
+    if instances.iter().filter_map(|id| known(id)).any(|instance| instance.platform != platform) {
+        let message =
+            format!("Document {} is not supported on the platform of an instance", request.document_name);
+        return Err(ApiError::new("UnsupportedPlatformType", message));
+    }
+
+    let command = Command {
+        id: uuid::Uuid::new_v4().to_string(),
+        document: request.document_name.rsplit('/').next().unwrap_or_default().to_owned(),
+        comment: request.comment,
+        parameters: request.parameters,
+        instance_ids: request.instance_ids,
+        targets: json!(request.targets),
+        timeout_seconds: request.timeout_seconds,
+        max_concurrency: request.max_concurrency,
+        max_errors: request.max_errors,
+        requested: Timestamp::now(),
+        requested_at: Instant::now(),
+        fate: context.state.faults.take_fate(),
+        lookups: 0,
+        invocations: instances.iter().map(|id| Invocation::new(id)).collect(),
+    };
+    let answer = json!({ "Command": shapes::command(&command) });
+    deliver::start(Arc::clone(context.shared), &command);
+    context.state.commands.push(command);
+    Ok(answer)
+}
+
+/// The constraints of the API model, which the front end checks before anything else.
+fn check_model(request: &Request) -> Result<(), ApiError> {
+    let pattern = |member: &str, value: &str, pattern: &LazyLock<Option<Regex>>| {
+        let Some(pattern) = pattern.as_ref() else { return Ok(()) };
+        let constraint = format!("Member must satisfy regular expression pattern: {pattern}");
+        if pattern.is_match(value) { Ok(()) } else { Err(ApiError::constraint(member, value, &constraint)) }
+    };
+    let at_most = |member: &str, length: usize, limit: usize| {
+        let constraint = format!("Member must have length less than or equal to {limit}");
+        if length <= limit {
+            Ok(())
+        } else {
+            Err(ApiError::constraint(member, &format!("[{length}]"), &constraint))
+        }
+    };
+    at_most("instanceIds", request.instance_ids.len(), 50)?;
+    at_most("targets", request.targets.len(), 5)?;
+    at_most("comment", request.comment.chars().count(), 100)?;
+    for id in &request.instance_ids {
+        pattern("instanceIds", id, &INSTANCE_ID)?;
+    }
+    pattern("documentName", &request.document_name, &DOCUMENT)?;
+    pattern("maxConcurrency", &request.max_concurrency, &CONCURRENCY)?;
+    pattern("maxErrors", &request.max_errors, &ERRORS)?;
+    at_most("maxConcurrency", request.max_concurrency.len(), 7)?;
+    at_most("maxErrors", request.max_errors.len(), 7)?;
+    if !(30..=2_592_000).contains(&request.timeout_seconds) {
+        let value = request.timeout_seconds.to_string();
+        return Err(ApiError::constraint("timeoutSeconds", &value, "Member must be between 30 and 2592000"));
+    }
+    Ok(())
+}
+
+/// The instances, from InstanceIds or from a target `InstanceIds`.
+fn targets(request: &Request) -> Result<Vec<String>, ApiError> {
+    let mut instances = request.instance_ids.clone();
+    for target in &request.targets {
+        if target.key != "InstanceIds" {
+            let message = format!("the simulator models only the target key InstanceIds, not {}", target.key);
+            return Err(ApiError::new("ValidationException", message));
+        }
+        instances.extend(target.values.iter().cloned());
+    }
+    if instances.is_empty() {
+        return Err(ApiError::new("InvalidParameters", "InstanceIds or Targets must name an instance"));
+    }
+    let unique: BTreeSet<&String> = instances.iter().collect();
+    if unique.len() != instances.len() {
+        return Err(ApiError::new(
+            "DuplicateInstanceId",
+            "You can't specify an instance ID more than once in a command.",
+        ));
+    }
+    Ok(instances)
+}
+
+/// What `ssm:SendCommand` must be allowed on: the document (owned by AWS, so without an account) and each instance.
+fn resources(context: &Context<'_>, document: &str, instances: &[String]) -> Vec<String> {
+    let world = &context.state.world;
+    let (region, account) = (&world.region, &world.account);
+    let document = document.rsplit('/').next().unwrap_or(document);
+    let owner = if document.starts_with("AWS-") { "" } else { account };
+    let instance = |id: &String| match id.starts_with("mi-") {
+        true => format!("arn:aws:ssm:{region}:{account}:managed-instance/{id}"),
+        false => format!("arn:aws:ec2:{region}:{account}:instance/{id}"),
+    };
+    let document = format!("arn:aws:ssm:{region}:{owner}:document/{document}");
+    instances.iter().map(instance).chain([document]).collect()
+}
+
+fn one_hour() -> u32 {
+    3600
+}
+
+fn fifty() -> String {
+    "50".to_owned()
+}
+
+fn zero() -> String {
+    "0".to_owned()
+}
