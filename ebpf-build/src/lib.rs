@@ -22,7 +22,7 @@ mod toolchain;
 pub use linker::Linker;
 pub use object::{BuildError, Object};
 pub use rustc::Rustc;
-pub use toolchain::{Missing, Origin, Toolchain};
+pub use toolchain::{Missing, Origin, Toolchain, compilers};
 
 /// The package and the binary with the kernel programs.
 pub const PACKAGE: &str = "httpfault-ebpf";

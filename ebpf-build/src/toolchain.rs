@@ -54,11 +54,8 @@ impl Toolchain {
         if linkers.is_empty() {
             tried.push("bpf-linker is neither in PATH nor in cargo's bin directory".to_owned());
         }
-        for origin in [Origin::Active, Origin::Nightly, Origin::System] {
-            match origin.rustc().and_then(|rustc| {
-                rustc.check()?;
-                Ok((linker::fitting(&linkers, &rustc)?, rustc))
-            }) {
+        for origin in Origin::ALL {
+            match origin.rustc().and_then(|rustc| Ok((linker::fitting(&linkers, &rustc)?, rustc))) {
                 Ok((Some(linker), rustc)) => {
                     return Ok(Self { origin, cargo: origin.cargo(&rustc), linker, rustc });
                 }
@@ -78,9 +75,22 @@ impl fmt::Display for Toolchain {
     }
 }
 
+/// Every compiler that could build the kernel programs if a linker fits it, in order of preference.
+pub fn compilers() -> Vec<Rustc> {
+    Origin::ALL.into_iter().filter_map(|origin| origin.rustc().ok()).collect()
+}
+
 impl Origin {
-    /// The compiler of this origin, or why there is none.
+    const ALL: [Self; 3] = [Self::Active, Self::Nightly, Self::System];
+
+    /// The compiler of this origin, or why it does not do.
     fn rustc(self) -> Result<Rustc, String> {
+        let rustc = self.installed()?;
+        rustc.check()?;
+        Ok(rustc)
+    }
+
+    fn installed(self) -> Result<Rustc, String> {
         match self {
             // Cargo tells build scripts which rustc it uses; elsewhere it is the one in PATH.
             Self::Active => {

@@ -1,1 +1,84 @@
-fn main() {}
+//! Everything that is done to this repository: `cargo xtask --help`.
+//!
+//! One file per command. A new command is its file, a `mod` line and a variant of [`Command`].
+
+mod setup;
+
+mod bench;
+mod demo;
+mod ebpf;
+mod test;
+
+mod ci;
+mod tidy;
+
+mod binaries;
+mod metadata;
+mod process;
+mod say;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Builds, tests and polices httpfault.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum Command {
+    /// Install what building and testing need, or say what to install
+    Setup,
+    /// Build the kernel programs alone and show what is in the object
+    Ebpf(ebpf::Args),
+    /// Run all tests, or one suite
+    Test(test::Args),
+    /// Show a fault on this machine: containers, load, injection, removal
+    Demo(demo::Args),
+    /// Measure the data path in release builds
+    Bench(bench::Args),
+    /// Check the repository's own rules
+    Tidy,
+    /// Everything that has to pass before a change goes in
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let result = match Args::parse().command {
+        Command::Setup => setup::run(),
+        Command::Ebpf(args) => ebpf::run(&args),
+        Command::Test(args) => test::run(&args),
+        Command::Demo(args) => demo::run(&args),
+        Command::Bench(args) => bench::run(&args),
+        Command::Tidy => tidy::run(),
+        Command::Ci => ci::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Names of all commands, for the rule that documents only mention commands that exist.
+fn command_names() -> Vec<String> {
+    let command = <Args as clap::CommandFactory>::command();
+    command.get_subcommands().map(|command| command.get_name().to_owned()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        <Args as clap::CommandFactory>::command().debug_assert();
+        assert!(command_names().contains(&"tidy".to_owned()));
+    }
+}
