@@ -1,0 +1,20 @@
+//! Everything that knows the AWS SDK. Nothing outside this module sees one of its types.
+
+mod config;
+mod credentials;
+mod deliver;
+mod dispatch;
+mod error;
+mod hosts;
+mod lookup;
+mod policy;
+mod resolve;
+pub(crate) mod scripts;
+mod wait;
+
+pub(crate) use config::Cloud;
+pub(crate) use dispatch::{Action, Sent};
+pub(crate) use error::ApiError;
+pub(crate) use hosts::Hosts;
+pub(crate) use policy::{least, reference};
+pub(crate) use wait::{Answer, State};

@@ -1,0 +1,73 @@
+//! The one place that builds SDK clients.
+
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+
+use super::{credentials, error::ApiError};
+use crate::tunables::Access;
+
+/// A call that is throttled is tried this often; the adaptive mode also slows all calls down.
+const ATTEMPTS: u32 = 12;
+/// Longest pause between two attempts.
+const MAX_BACKOFF: Duration = Duration::from_secs(20);
+/// One attempt, connecting included.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(20);
+/// A call with all its attempts.
+const CALL_TIMEOUT: Duration = Duration::from_secs(240);
+
+/// AWS, as far as httpfault needs it.
+#[derive(Clone, Debug)]
+pub(crate) struct Cloud {
+    pub(super) ecs: aws_sdk_ecs::Client,
+    pub(super) ssm: aws_sdk_ssm::Client,
+    pub(super) poll: Duration,
+    pub(super) answer_within: Duration,
+    /// Names the way of authentication, for messages.
+    pub(super) way: String,
+    pub(super) cluster: Option<String>,
+}
+
+impl Cloud {
+    /// Builds the clients and gets credentials once, so that wrong ones are reported as such and not as the failure
+    /// of some call.
+    pub(crate) async fn connect(access: &Access) -> Result<Self, ApiError> {
+        let http = aws_smithy_http_client::Builder::new()
+            .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
+            .build_https();
+        let loader = aws_config::defaults(BehaviorVersion::latest())
+            .http_client(http)
+            .region(Region::new(access.region.clone()))
+            .retry_config(RetryConfig::adaptive().with_max_attempts(ATTEMPTS).with_max_backoff(MAX_BACKOFF))
+            .timeout_config(
+                TimeoutConfig::builder()
+                    .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+                    .operation_timeout(CALL_TIMEOUT)
+                    .build(),
+            );
+        let (config, way) = credentials::load(loader, &access.credentials).await?;
+        Ok(Self::of(&config, way, access))
+    }
+
+    fn of(config: &SdkConfig, way: String, access: &Access) -> Self {
+        Self {
+            ecs: aws_sdk_ecs::Client::new(config),
+            ssm: aws_sdk_ssm::Client::new(config),
+            poll: access.poll,
+            answer_within: access.answer_within,
+            way,
+            cluster: access.cluster.clone(),
+        }
+    }
+
+    /// Time between two looks at a command.
+    pub(crate) fn poll(&self) -> Duration {
+        self.poll
+    }
+
+    /// How long a host may take to answer.
+    pub(crate) fn answer_within(&self) -> Duration {
+        self.answer_within
+    }
+}

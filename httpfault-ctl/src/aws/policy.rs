@@ -1,0 +1,113 @@
+//! IAM statements: the least policy, the part of it that a refused call needs, and the reference fault's.
+
+use serde::Serialize;
+
+/// An IAM policy document.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub(crate) struct Document {
+    version: &'static str,
+    statement: Vec<Statement>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Statement {
+    sid: &'static str,
+    effect: &'static str,
+    action: Vec<&'static str>,
+    resource: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    condition: Option<serde_json::Value>,
+}
+
+/// What httpfault-ctl needs, as narrow as IAM lets it be. `None` stands for every cluster or region.
+pub(crate) fn least(cluster: Option<&str>, region: Option<&str>) -> Document {
+    Document { version: "2012-10-17", statement: statements(cluster, region) }
+}
+
+/// The policy in the reference fault's documentation.
+pub(crate) fn reference() -> Document {
+    let action = vec![
+        "ecs:Describe*",
+        "ecs:List*",
+        "ssm:SendCommand",
+        "ssm:CancelCommand",
+        "ssm:GetCommandInvocation",
+        "ssm:DescribeInstanceInformation",
+        "ec2:DescribeInstances",
+        "ec2messages:*",
+    ];
+    let everything = Statement {
+        sid: "Reference",
+        effect: "Allow",
+        action,
+        resource: vec!["*".to_owned()],
+        condition: None,
+    };
+    Document { version: "2012-10-17", statement: vec![everything] }
+}
+
+/// The statement that allows `action`, as JSON.
+pub(super) fn statement_for(action: &str, cluster: Option<&str>, region: Option<&str>) -> String {
+    let all = statements(cluster, region);
+    let mut found = all.into_iter().find(|statement| statement.action.contains(&action));
+    if let Some(statement) = &mut found {
+        statement.action.retain(|allowed| *allowed == action);
+    }
+    found
+        .and_then(|statement| serde_json::to_string_pretty(&statement).ok())
+        .unwrap_or_else(|| action.to_owned())
+}
+
+fn statements(cluster: Option<&str>, region: Option<&str>) -> Vec<Statement> {
+    let region = region.unwrap_or("*");
+    let name = cluster.map_or("*", |cluster| cluster.rsplit('/').next().unwrap_or(cluster));
+    let ecs = |kind: &str, rest: &str| format!("arn:aws:ecs:{region}:*:{kind}/{name}{rest}");
+    // The cluster key limits calls that name no resource of their own (service authorization reference, ECS).
+    let in_cluster = (name != "*").then(|| {
+        serde_json::json!({ "ArnLike": { "ecs:cluster": format!("arn:aws:ecs:{region}:*:cluster/{name}") } })
+    });
+    let allow = |sid, action: &[&'static str], resource: &[String], condition: Option<serde_json::Value>| {
+        Statement { sid, effect: "Allow", action: action.to_vec(), resource: resource.to_vec(), condition }
+    };
+    let any = || "*".to_owned();
+    vec![
+        allow(
+            "Cluster",
+            &["ecs:DescribeClusters", "ecs:ListContainerInstances"],
+            &[ecs("cluster", "")],
+            None,
+        ),
+        allow("Lists", &["ecs:ListTasks"], &[any()], in_cluster),
+        allow(
+            "Describe",
+            &["ecs:DescribeServices", "ecs:DescribeTasks", "ecs:DescribeContainerInstances"],
+            &[ecs("service", "/*"), ecs("task", "/*"), ecs("container-instance", "/*")],
+            None,
+        ),
+        // These take no resource in IAM.
+        allow("TaskDefinitions", &["ecs:DescribeTaskDefinition"], &[any()], None),
+        allow(
+            "Commands",
+            &["ssm:SendCommand"],
+            &[
+                format!("arn:aws:ssm:{region}::document/AWS-RunShellScript"),
+                format!("arn:aws:ec2:{region}:*:instance/*"),
+            ],
+            None,
+        ),
+        allow(
+            "Invocations",
+            &[
+                "ssm:CancelCommand",
+                "ssm:GetCommandInvocation",
+                "ssm:ListCommandInvocations",
+                "ssm:ListCommands",
+                "ssm:DescribeInstanceInformation",
+            ],
+            &[any()],
+            None,
+        ),
+    ]
+}

@@ -1,0 +1,286 @@
+//! Looks up everything that a plan needs, page by page and in batches of the APIs' sizes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aws_sdk_ecs::types as ecs;
+use aws_sdk_ssm::types::InstanceInformationStringFilter;
+
+use super::{config::Cloud, error::ApiError};
+use crate::{
+    fleet::{Container, Fleet, Host, InstanceId, Managed, Service, Task},
+    tunables::TaskChoice,
+};
+
+/// Most tasks or container instances of one call (AWS API limit).
+const ECS_BATCH: usize = 100;
+/// Most instances of one DescribeInstanceInformation page (AWS API limit).
+const SSM_BATCH: usize = 50;
+
+/// Why there is no fleet.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ResolveError {
+    #[error(transparent)]
+    Api(#[from] ApiError),
+    #[error(
+        "cluster {cluster} does not exist in this region and account, or is {status}; correct CLUSTER_NAME or REGION"
+    )]
+    Cluster { cluster: String, status: String },
+    #[error("service {service} does not exist in cluster {cluster}, or is {status}; correct SERVICE_NAME")]
+    Service { service: String, cluster: String, status: String },
+}
+
+impl Cloud {
+    /// The cluster as far as `choice` concerns it. `port` decides which task definitions are worth a look.
+    pub(crate) async fn fleet(
+        &self,
+        cluster: &str,
+        choice: &TaskChoice,
+        port: u16,
+    ) -> Result<Fleet, ResolveError> {
+        let mut fleet = Fleet::default();
+        self.check_cluster(cluster).await?;
+        fleet.calls += 1;
+        let tasks = match choice {
+            TaskChoice::Tasks(tasks) => tasks.clone(),
+            TaskChoice::Service(service) => {
+                fleet.service = Some(self.service(cluster, service).await?);
+                fleet.calls += 1;
+                self.task_arns(cluster, Some(service), &mut fleet.calls).await?
+            }
+            TaskChoice::AllTasks => self.task_arns(cluster, None, &mut fleet.calls).await?,
+        };
+        for batch in tasks.chunks(ECS_BATCH) {
+            fleet.calls += 1;
+            self.describe_tasks(cluster, batch, &mut fleet).await?;
+        }
+        let arns: BTreeSet<String> =
+            fleet.tasks.iter().filter_map(|t| t.container_instance.clone()).collect();
+        fleet.hosts = self.hosts_by_arn(cluster, &arns, &mut fleet.calls).await?;
+        let instances = fleet.hosts.values().filter_map(|host| InstanceId::new(&host.instance_id)).collect();
+        fleet.managed = self.managed(&instances, &mut fleet.calls).await?;
+        for definition in unclear_definitions(&fleet.tasks, port) {
+            fleet.calls += 1;
+            let ports = self.declared_ports(&definition).await?;
+            fleet.declared.insert(definition, ports);
+        }
+        Ok(fleet)
+    }
+
+    /// Tasks of a group (`service:web`) that started after `since`, in seconds since 1970.
+    pub(crate) async fn newer_tasks(
+        &self,
+        cluster: &str,
+        group: &str,
+        since: i64,
+    ) -> Result<Vec<String>, ApiError> {
+        let Some(service) = group.strip_prefix("service:") else { return Ok(Vec::new()) };
+        let mut fleet = Fleet::default();
+        let arns = self.task_arns(cluster, Some(service), &mut fleet.calls).await?;
+        for batch in arns.chunks(ECS_BATCH) {
+            self.describe_tasks(cluster, batch, &mut fleet).await?;
+        }
+        let newer = fleet.tasks.into_iter().filter(|task| task.started_at.is_none_or(|at| at >= since));
+        Ok(newer.map(|task| task.id).collect())
+    }
+
+    async fn check_cluster(&self, cluster: &str) -> Result<(), ResolveError> {
+        let request = self.ecs.describe_clusters().clusters(cluster);
+        let output = self.call("ecs:DescribeClusters", request.send()).await?;
+        let found = output.clusters.unwrap_or_default().into_iter().next();
+        let status = found.and_then(|cluster| cluster.status).unwrap_or_else(|| "MISSING".to_owned());
+        if status == "ACTIVE" {
+            return Ok(());
+        }
+        Err(ResolveError::Cluster { cluster: cluster.to_owned(), status })
+    }
+
+    async fn service(&self, cluster: &str, service: &str) -> Result<Service, ResolveError> {
+        let request = self.ecs.describe_services().cluster(cluster).services(service);
+        let output = self.call("ecs:DescribeServices", request.send()).await?;
+        let found = output.services.unwrap_or_default().into_iter().next();
+        let status = found.as_ref().and_then(|s| s.status.clone()).unwrap_or_else(|| "MISSING".to_owned());
+        match found {
+            Some(found) if status == "ACTIVE" || status == "DRAINING" => Ok(Service {
+                name: found.service_name.unwrap_or_else(|| service.to_owned()),
+                load_balanced: found.load_balancers.is_some_and(|balancers| !balancers.is_empty()),
+            }),
+            _ => Err(ResolveError::Service {
+                service: service.to_owned(),
+                cluster: cluster.to_owned(),
+                status,
+            }),
+        }
+    }
+
+    pub(super) async fn task_arns(
+        &self,
+        cluster: &str,
+        service: Option<&str>,
+        calls: &mut u32,
+    ) -> Result<Vec<String>, ApiError> {
+        let mut arns = Vec::new();
+        let mut token = None;
+        loop {
+            *calls += 1;
+            let request = self
+                .ecs
+                .list_tasks()
+                .cluster(cluster)
+                .set_service_name(service.map(str::to_owned))
+                .desired_status(ecs::DesiredStatus::Running)
+                .set_next_token(token);
+            let page = self.call("ecs:ListTasks", request.send()).await?;
+            arns.extend(page.task_arns.unwrap_or_default());
+            token = page.next_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                return Ok(arns);
+            }
+        }
+    }
+
+    pub(super) async fn describe_tasks(
+        &self,
+        cluster: &str,
+        tasks: &[String],
+        fleet: &mut Fleet,
+    ) -> Result<(), ApiError> {
+        let request = self.ecs.describe_tasks().cluster(cluster).set_tasks(Some(tasks.to_vec()));
+        let output = self.call("ecs:DescribeTasks", request.send()).await?;
+        fleet.tasks.extend(output.tasks.unwrap_or_default().into_iter().map(task));
+        for failure in output.failures.unwrap_or_default() {
+            let arn = failure.arn.unwrap_or_default();
+            fleet.unknown_tasks.push((last_part(&arn), failure.reason.unwrap_or_default()));
+        }
+        Ok(())
+    }
+
+    pub(super) async fn hosts_by_arn(
+        &self,
+        cluster: &str,
+        arns: &BTreeSet<String>,
+        calls: &mut u32,
+    ) -> Result<BTreeMap<String, Host>, ApiError> {
+        let mut hosts = BTreeMap::new();
+        let arns: Vec<String> = arns.iter().cloned().collect();
+        for batch in arns.chunks(ECS_BATCH) {
+            *calls += 1;
+            let request = self
+                .ecs
+                .describe_container_instances()
+                .cluster(cluster)
+                .set_container_instances(Some(batch.to_vec()));
+            let output = self.call("ecs:DescribeContainerInstances", request.send()).await?;
+            for instance in output.container_instances.unwrap_or_default() {
+                let Some(arn) = instance.container_instance_arn.clone() else { continue };
+                hosts.insert(arn, host(instance));
+            }
+        }
+        Ok(hosts)
+    }
+
+    /// What SSM knows about these instances; those it does not manage are missing.
+    pub(super) async fn managed(
+        &self,
+        instances: &BTreeSet<InstanceId>,
+        calls: &mut u32,
+    ) -> Result<BTreeMap<String, Managed>, ApiError> {
+        let mut managed = BTreeMap::new();
+        let ids: Vec<String> = instances.iter().map(ToString::to_string).collect();
+        for batch in ids.chunks(SSM_BATCH) {
+            let filter = InstanceInformationStringFilter::builder()
+                .key("InstanceIds")
+                .set_values(Some(batch.to_vec()))
+                .build()
+                .ok();
+            let mut token = None;
+            loop {
+                *calls += 1;
+                let request = self
+                    .ssm
+                    .describe_instance_information()
+                    .set_filters(filter.clone().map(|filter| vec![filter]))
+                    .max_results(SSM_BATCH as i32)
+                    .set_next_token(token);
+                let page = self.call("ssm:DescribeInstanceInformation", request.send()).await?;
+                for row in page.instance_information_list.unwrap_or_default() {
+                    let Some(id) = row.instance_id else { continue };
+                    let word = |text: Option<&str>| text.unwrap_or("unknown").to_owned();
+                    let row = Managed {
+                        ping_status: word(row.ping_status.as_ref().map(|status| status.as_str())),
+                        platform_type: word(row.platform_type.as_ref().map(|kind| kind.as_str())),
+                        platform_name: row.platform_name.unwrap_or_default(),
+                    };
+                    managed.insert(id, row);
+                }
+                token = page.next_token.filter(|token| !token.is_empty());
+                if token.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(managed)
+    }
+
+    async fn declared_ports(&self, definition: &str) -> Result<BTreeMap<String, Vec<u16>>, ApiError> {
+        let request = self.ecs.describe_task_definition().task_definition(definition);
+        let output = self.call("ecs:DescribeTaskDefinition", request.send()).await?;
+        let containers = output.task_definition.and_then(|definition| definition.container_definitions);
+        let ports = |container: &ecs::ContainerDefinition| -> Vec<u16> {
+            let mappings = container.port_mappings.iter().flatten();
+            mappings.filter_map(|mapping| u16::try_from(mapping.container_port?).ok()).collect()
+        };
+        let containers = containers.unwrap_or_default();
+        Ok(containers.iter().map(|c| (c.name.clone().unwrap_or_default(), ports(c))).collect())
+    }
+}
+
+/// Definitions of tasks with several containers none of which has the port bound to the host: awsvpc and host mode
+/// show no bindings.
+fn unclear_definitions(tasks: &[Task], port: u16) -> BTreeSet<String> {
+    let bound = |task: &Task| task.containers.iter().any(|container| container.bound_ports.contains(&port));
+    let unclear = tasks.iter().filter(|task| task.containers.len() > 1 && !bound(task));
+    unclear.map(|task| task.definition.clone()).filter(|definition| !definition.is_empty()).collect()
+}
+
+fn task(found: ecs::Task) -> Task {
+    let arn = found.task_arn.unwrap_or_default();
+    let container = |c: ecs::Container| Container {
+        name: c.name.unwrap_or_default(),
+        runtime_id: c.runtime_id.filter(|id| id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')),
+        bound_ports: c
+            .network_bindings
+            .iter()
+            .flatten()
+            .filter_map(|binding| u16::try_from(binding.container_port?).ok())
+            .collect(),
+    };
+    Task {
+        id: last_part(&arn),
+        last_status: found.last_status.unwrap_or_default(),
+        desired_status: found.desired_status.unwrap_or_default(),
+        launch_type: found.launch_type.map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
+        definition: found.task_definition_arn.unwrap_or_default(),
+        group: found.group.unwrap_or_default(),
+        container_instance: found.container_instance_arn,
+        started_at: found.started_at.map(|at| at.secs()),
+        containers: found.containers.unwrap_or_default().into_iter().map(container).collect(),
+        arn,
+    }
+}
+
+fn host(found: ecs::ContainerInstance) -> Host {
+    let attributes = found.attributes.unwrap_or_default();
+    let attribute =
+        |name: &str| attributes.iter().find(|a| a.name == name).map(|a| a.value.clone().unwrap_or_default());
+    Host {
+        instance_id: found.ec2_instance_id.unwrap_or_default(),
+        os_type: attribute("ecs.os-type"),
+        cpu_architecture: attribute("ecs.cpu-architecture"),
+        bottlerocket: attribute("bottlerocket.variant").is_some(),
+    }
+}
+
+/// The id at the end of an ARN.
+fn last_part(arn: &str) -> String {
+    arn.rsplit('/').next().unwrap_or(arn).to_owned()
+}

@@ -1,0 +1,178 @@
+//! The scripts that run on hosts. Their texts are files; what is put into them is hex, base64 or a number by type, so
+//! nothing that a user typed is ever read by a shell or by SSM's `{{ }}` syntax.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use httpfault_common::contract::{ExperimentId, SpecError};
+
+use crate::{
+    fleet::InstanceId,
+    plan::{HostRun, INSTANCES_PER_COMMAND},
+};
+
+const PROBE: &str = include_str!("scripts/probe.sh");
+const PIECE: &str = include_str!("scripts/piece.sh");
+const INSTALL: &str = include_str!("scripts/install.sh");
+const FETCH: &str = include_str!("scripts/fetch.sh");
+const PRUNE: &str = include_str!("scripts/prune.sh");
+const INJECT: &str = include_str!("scripts/inject.sh");
+const STATUS: &str = include_str!("scripts/status.sh");
+const REMOVE: &str = include_str!("scripts/remove.sh");
+const FIND: &str = include_str!("scripts/find.sh");
+
+/// Room for specs in one script: an SSM document with its parameters is at most 64 KB.
+const MAX_CASES_BYTES: usize = 54_000;
+
+/// Text that means nothing to a shell: letters, digits, `+ / = -` and spaces between words.
+#[derive(Clone, Debug)]
+struct Inert(String);
+
+/// One script and the instances that run it.
+#[derive(Clone, Debug)]
+pub(crate) struct Batch {
+    pub(crate) script: String,
+    pub(crate) instances: Vec<InstanceId>,
+}
+
+/// The agent with this checksum: there, or which pieces of it.
+pub(crate) fn probe(sha256: &str) -> String {
+    fill(PROBE, &[("SHA", Inert::hex(sha256))])
+}
+
+/// One piece of the compressed agent, named by the beginning of its checksum.
+pub(crate) fn piece(sha256: &str, name: &str, data: &[u8]) -> String {
+    fill(PIECE, &[("SHA", Inert::hex(sha256)), ("PIECE", Inert::hex(name)), ("DATA", Inert::base64(data))])
+}
+
+/// All pieces, in order, become the agent.
+pub(crate) fn install(sha256: &str, pieces: &[String]) -> String {
+    let script = INSTALL.replace("@PRUNE@", PRUNE.trim_end());
+    fill(&script, &[("SHA", Inert::hex(sha256)), ("PIECES", Inert::hexes(pieces))])
+}
+
+/// Hosts download the agent themselves.
+pub(crate) fn fetch(sha256: &str, url: &str) -> String {
+    let script = FETCH.replace("@PRUNE@", PRUNE.trim_end());
+    fill(&script, &[("SHA", Inert::hex(sha256)), ("URL", Inert::base64(url.as_bytes()))])
+}
+
+/// The faults that are on: all, or one experiment's.
+pub(crate) fn status(experiment: Option<&ExperimentId>) -> String {
+    STATUS.replace("@FIND@", FIND.trim_end()).replace("@WHICH@", &which(experiment, ""))
+}
+
+/// Ends one experiment's fault, or every fault on the host.
+pub(crate) fn remove(experiment: Option<&ExperimentId>) -> String {
+    REMOVE.replace("@FIND@", FIND.trim_end()).replace("@WHICH@", &which(experiment, "--all"))
+}
+
+/// The command that an operator would type on a host.
+pub(crate) fn command_line(sha256: &str, run: &HostRun) -> Result<String, SpecError> {
+    let spec = run.spec.encode()?;
+    Ok(format!("/var/lib/httpfault/agents/{sha256}/httpfault-agent run --output json --spec {spec}"))
+}
+
+/// Each host's run, as few scripts as the limits allow.
+///
+/// `not_after` is the time, in seconds since 1970, after which a late command does nothing.
+pub(crate) fn inject(runs: &[(&HostRun, &str)], not_after: i64) -> Result<Vec<Batch>, SpecError> {
+    let mut batches = Vec::new();
+    let mut cases = String::new();
+    let mut instances = Vec::new();
+    for (run, sha256) in runs {
+        let (sha, spec) = (Inert::hex(sha256), Inert::of(run.spec.encode()?));
+        let case = format!("{}) sha={} spec={} ;;\n", run.instance, sha.0, spec.0);
+        let full = instances.len() == INSTANCES_PER_COMMAND || cases.len() + case.len() > MAX_CASES_BYTES;
+        if full && !instances.is_empty() {
+            batches.push(batch(&cases, std::mem::take(&mut instances), not_after));
+            cases.clear();
+        }
+        cases.push_str(&case);
+        instances.push(run.instance.clone());
+    }
+    if !instances.is_empty() {
+        batches.push(batch(&cases, instances, not_after));
+    }
+    Ok(batches)
+}
+
+fn batch(cases: &str, instances: Vec<InstanceId>, not_after: i64) -> Batch {
+    let script = INJECT.replace("@NOT_AFTER@", &not_after.to_string()).replace("@CASES@", cases.trim_end());
+    Batch { script, instances }
+}
+
+/// An experiment id goes as base64 too, although its letters are harmless: one rule for everything.
+fn which(experiment: Option<&ExperimentId>, otherwise: &str) -> String {
+    match experiment {
+        Some(id) => {
+            let inert = Inert::base64(id.as_str().as_bytes());
+            format!("--experiment-id \"$(printf %s {} | base64 -d)\"", inert.0)
+        }
+        None => otherwise.to_owned(),
+    }
+}
+
+fn fill(template: &str, values: &[(&str, Inert)]) -> String {
+    values
+        .iter()
+        .fold(template.to_owned(), |text, (name, value)| text.replace(&format!("@{name}@"), &value.0))
+}
+
+// === impl Inert ===
+
+impl Inert {
+    fn base64(bytes: &[u8]) -> Self {
+        Self(BASE64_STANDARD.encode(bytes))
+    }
+
+    fn hex(text: &str) -> Self {
+        Self::of(text.to_owned())
+    }
+
+    fn hexes(texts: &[String]) -> Self {
+        Self(texts.iter().map(|text| Self::hex(text).0).collect::<Vec<_>>().join(" "))
+    }
+
+    /// Drops every character that could mean something; what this program makes has none.
+    fn of(text: String) -> Self {
+        Self(text.chars().filter(|c| c.is_ascii_alphanumeric() || "+/=".contains(*c)).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all() -> Vec<String> {
+        let sha = "ab".repeat(32);
+        let id = "exp-1.x".parse().unwrap();
+        vec![
+            probe(&sha),
+            piece(&sha, "0123456789abcdef", &[0xff; 44_000]),
+            install(&sha, &vec!["0123456789abcdef".to_owned(); 40]),
+            fetch(&sha, "https://example.com/a?b='$(touch /tmp/x)'"),
+            status(None),
+            status(Some(&id)),
+            remove(None),
+            remove(Some(&id)),
+        ]
+    }
+
+    #[test]
+    fn every_blank_is_filled_and_ssm_has_nothing_to_expand() {
+        for script in all() {
+            let blank = script.split('@').nth(1).filter(|word| word.chars().all(|c| c.is_ascii_uppercase()));
+            assert_eq!(blank, None, "{script}");
+            assert!(!script.contains("{{"), "{script}");
+            assert!(script.len() < 62_000, "{} bytes", script.len());
+        }
+    }
+
+    #[test]
+    fn no_hostile_text_gets_into_a_script() {
+        let script = fetch("'; rm -rf / #", "https://x/'$(id)'`id`{{ssm:x}}");
+        assert!(
+            !script.contains("$(id)") && !script.contains("rm -rf / #") && !script.contains("{{"),
+            "{script}"
+        );
+    }
+}

@@ -1,0 +1,28 @@
+# Runs the fault in the foreground: this command is InProgress as long as the fault is on. Each host finds its own
+# part by its instance id.
+umask 077
+if [ "$(date +%s)" -gt @NOT_AFTER@ ]; then
+    echo "this command came too late and nothing was done (or the host's clock is wrong)" >&2
+    exit 1
+fi
+case ${AWS_SSM_INSTANCE_ID:-} in
+@CASES@
+*)
+    echo "nothing is planned for this host (AWS_SSM_INSTANCE_ID=${AWS_SSM_INSTANCE_ID:-not set})" >&2
+    exit 1
+    ;;
+esac
+agent=
+for place in "/var/lib/httpfault/agents/$sha/httpfault-agent" /usr/local/bin/httpfault-agent \
+    /usr/bin/httpfault-agent /opt/httpfault/httpfault-agent; do
+    if [ -f "$place" ] && [ "$(sha256sum <"$place" | cut -c1-64)" = "$sha" ]; then
+        agent=$place
+        break
+    fi
+done
+if [ -z "$agent" ]; then
+    echo "no httpfault-agent with SHA-256 $sha on this host" >&2
+    exit 1
+fi
+touch -c "${agent%/*}" 2>/dev/null || true
+exec "$agent" run --output json --spec "$spec"

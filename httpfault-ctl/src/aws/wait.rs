@@ -1,0 +1,213 @@
+//! Waiting for commands: one page per command and look, every final state, outputs once at the end.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use httpfault_common::contract::ExperimentId;
+use tokio::time::{Instant, sleep};
+
+use super::{
+    config::Cloud,
+    dispatch::{Action, Sent},
+    error::ApiError,
+};
+use crate::{fleet::InstanceId, plan::INSTANCES_PER_COMMAND};
+
+/// How long a short script may run on a host.
+const SHORT_EXECUTION: Duration = Duration::from_secs(100);
+/// SSM cuts the output in ListCommandInvocations at 2,500 characters; from here on the whole is fetched.
+const PERHAPS_CUT: usize = 2_300;
+/// Between output and error text in that field.
+const ERROR_MARK: &str = "----------ERROR-------";
+
+/// Where a command is on one host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Not there yet, or not shown yet.
+    Waiting,
+    /// Delivered; it may still queue behind others on the host.
+    InProgress,
+    Succeeded,
+    /// It ended with this code, or SSM could not run it.
+    Failed {
+        code: Option<i32>,
+    },
+    Cancelled,
+    /// It ran too long, or was never delivered.
+    TimedOut,
+}
+
+/// What one host answered.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) instance: InstanceId,
+    pub(crate) state: State,
+    /// SSM's own words: `Undeliverable`, `Delivery Timed Out`.
+    pub(crate) details: String,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Cloud {
+    /// Sends a short script and waits for every host's answer. Hosts that don't answer in time are in the result with
+    /// the state they were seen in last.
+    pub(crate) async fn ask(
+        &self,
+        action: Action,
+        experiment: Option<&ExperimentId>,
+        script: &str,
+        instances: &[InstanceId],
+    ) -> Result<Vec<Answer>, ApiError> {
+        let mut sent = Vec::new();
+        for chunk in instances.chunks(INSTANCES_PER_COMMAND) {
+            self.send(action, experiment, script, chunk, SHORT_EXECUTION, &mut sent).await?;
+        }
+        let mut answers = Vec::new();
+        for command in &sent {
+            answers.extend(self.finish(command, self.answer_within).await?);
+        }
+        Ok(answers)
+    }
+
+    /// Waits until a command is over on every host, at most `limit`, and fetches its outputs.
+    pub(crate) async fn finish(&self, sent: &Sent, limit: Duration) -> Result<Vec<Answer>, ApiError> {
+        let end = Instant::now() + limit;
+        let mut looks = 0;
+        loop {
+            self.pause(looks).await;
+            looks += 1;
+            let states = match self.look(sent).await {
+                Ok(states) => states,
+                // A look that failed says nothing about the host.
+                Err(error) if (error.is_throttled() || error.maybe_carried_out()) && Instant::now() < end => {
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            if states.values().all(State::is_final) || Instant::now() >= end {
+                return self.outputs(sent).await;
+            }
+        }
+    }
+
+    /// One look. Every host is in the result: SSM may take a moment to show it.
+    pub(crate) async fn look(&self, sent: &Sent) -> Result<BTreeMap<InstanceId, State>, ApiError> {
+        let seen = self.invocations(sent, false).await?;
+        Ok(seen.into_iter().map(|answer| (answer.instance, answer.state)).collect())
+    }
+
+    /// What every host has printed; empty for those that still run.
+    pub(crate) async fn outputs(&self, sent: &Sent) -> Result<Vec<Answer>, ApiError> {
+        let mut answers = self.invocations(sent, true).await?;
+        for answer in &mut answers {
+            if answer.state.is_final() && answer.stdout.len() + answer.stderr.len() >= PERHAPS_CUT {
+                self.fetch_whole(sent, answer).await?;
+            }
+        }
+        Ok(answers)
+    }
+
+    async fn invocations(&self, sent: &Sent, details: bool) -> Result<Vec<Answer>, ApiError> {
+        let unseen =
+            |instance: &InstanceId| Answer::new(instance.clone(), State::Waiting, "not shown by SSM yet");
+        let mut answers: BTreeMap<InstanceId, Answer> =
+            sent.instances.iter().map(|instance| (instance.clone(), unseen(instance))).collect();
+        let Some(command) = &sent.command else { return Ok(answers.into_values().collect()) };
+        let mut token = None;
+        loop {
+            let request = self
+                .ssm
+                .list_command_invocations()
+                .command_id(command)
+                .details(details)
+                .max_results(50)
+                .set_next_token(token);
+            let page = self.call("ssm:ListCommandInvocations", request.send()).await?;
+            for seen in page.command_invocations.unwrap_or_default() {
+                let Some(answer) = seen.instance_id.as_deref().and_then(InstanceId::new) else { continue };
+                let Some(answer) = answers.get_mut(&answer) else { continue };
+                let plugin = seen.command_plugins.unwrap_or_default().into_iter().next();
+                let code = plugin.as_ref().map(|plugin| plugin.response_code);
+                answer.state = State::of(seen.status.as_ref().map_or("", |status| status.as_str()), code);
+                answer.details = seen.status_details.unwrap_or_default();
+                let output = plugin.and_then(|plugin| plugin.output).unwrap_or_default();
+                let (stdout, stderr) = output.split_once(ERROR_MARK).unwrap_or((&output, ""));
+                answer.stdout = stdout.trim_end().to_owned();
+                answer.stderr = stderr.trim().to_owned();
+            }
+            token = page.next_token.filter(|token| !token.is_empty());
+            if token.is_none() {
+                return Ok(answers.into_values().collect());
+            }
+        }
+    }
+
+    /// GetCommandInvocation shows up to 24,000 characters.
+    async fn fetch_whole(&self, sent: &Sent, answer: &mut Answer) -> Result<(), ApiError> {
+        let Some(command) = &sent.command else { return Ok(()) };
+        let request =
+            self.ssm.get_command_invocation().command_id(command).instance_id(answer.instance.as_str());
+        let whole = self.call("ssm:GetCommandInvocation", request.send()).await?;
+        answer.stdout = whole.standard_output_content.unwrap_or_default();
+        answer.stderr = whole.standard_error_content.unwrap_or_default();
+        Ok(())
+    }
+
+    /// The time until the next look: short before the first one, then the poll interval and up to a third more, so
+    /// that many controllers don't look at the same moment.
+    pub(crate) async fn pause(&self, looks: u32) {
+        let poll = self.poll();
+        let wait = if looks == 0 { poll * 2 / 5 } else { poll + poll.mul_f64(fastrand::f64() / 3.0) };
+        sleep(wait).await;
+    }
+}
+
+// === impl State ===
+
+impl State {
+    /// `status` of an invocation (API reference, CommandInvocation). A word that is new to this program counts as
+    /// not ended.
+    fn of(status: &str, code: Option<i32>) -> Self {
+        match status {
+            "Success" => Self::Succeeded,
+            "Failed" => Self::Failed { code: code.filter(|code| *code >= 0) },
+            "Cancelled" => Self::Cancelled,
+            "TimedOut" => Self::TimedOut,
+            "Pending" | "Delayed" | "" => Self::Waiting,
+            _ => Self::InProgress,
+        }
+    }
+
+    pub(crate) fn is_final(&self) -> bool {
+        match self {
+            Self::Waiting | Self::InProgress => false,
+            Self::Succeeded | Self::Failed { .. } | Self::Cancelled | Self::TimedOut => true,
+        }
+    }
+}
+
+// === impl Answer ===
+
+impl Answer {
+    fn new(instance: InstanceId, state: State, details: &str) -> Self {
+        Self { instance, state, details: details.to_owned(), stdout: String::new(), stderr: String::new() }
+    }
+
+    pub(crate) fn succeeded(&self) -> bool {
+        self.state == State::Succeeded
+    }
+
+    /// What went wrong, in a sentence.
+    pub(crate) fn failure(&self) -> String {
+        let said = self.stderr.lines().find(|line| !line.trim().is_empty()).unwrap_or("").trim();
+        let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+        match &self.state {
+            State::Waiting => "SSM has not delivered the command".to_owned(),
+            State::InProgress => "the command has not ended".to_owned(),
+            State::Succeeded => format!("its answer can't be read{said}"),
+            State::Failed { code: Some(code) } => format!("the command ended with code {code}{said}"),
+            State::Failed { code: None } => format!("SSM could not run the command ({}){said}", self.details),
+            State::Cancelled => "the command was cancelled".to_owned(),
+            State::TimedOut => format!("the command timed out ({}){said}", self.details),
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! `run`: the control path of httpfault, from the top of the page to the bottom.
+
+mod hold;
+mod inject;
+mod live;
+mod prove;
+mod recover;
+
+use anyhow::bail;
+use httpfault_common::contract::Exit;
+use jiff::Timestamp;
+use tokio::time::sleep;
+
+use self::live::Live;
+use super::fleet::make_plan;
+use crate::{
+    abort::Abort,
+    aws::Cloud,
+    console::Console,
+    error::CtlError,
+    plan::Plan,
+    report::{self, PlanReport, Report, RunReport},
+    tunables::{Output, RunSettings},
+};
+
+/// Puts the fault on, holds it, takes it off, proves both and reports.
+pub(super) async fn run(
+    settings: &RunSettings,
+    console: &mut Console,
+    abort: &Abort,
+) -> anyhow::Result<Exit> {
+    let mut live = None;
+    let ended = tokio::select! {
+        biased;
+        () = abort.signals(1) => Ended::Aborted,
+        result = story(settings, console, &mut live) => Ended::of(result),
+    };
+    // From here on `live` holds what may be on, wherever the story broke off.
+    let Some(mut live) = live else { return ended.before_anything() };
+    console.end();
+    ended.note(&mut live.report);
+    if !live.is_over() {
+        let recover = live.report.recover_with.clone();
+        tokio::select! {
+            () = recover::recover(&mut live, console) => {}
+            () = recover::leave_at_third(abort, console) => {
+                return Err(CtlError::Abandoned { recover: live.may_be_on().then_some(recover) }.into());
+            }
+        }
+    }
+    Ok(finish(live.report, settings.access.output))
+}
+
+/// Every step once, in order. An abort drops this future at any of its awaits.
+async fn story(settings: &RunSettings, console: &mut Console, slot: &mut Option<Live>) -> anyhow::Result<()> {
+    let cloud = Cloud::connect(&settings.access).await?;
+    let plan = make_plan(&cloud, settings).await?;
+    confirm(&plan, settings, console).await?;
+    let live = slot.insert(Live::new(cloud, plan));
+
+    ramp(settings, console, "before").await;
+    inject::deliver(live, settings, console).await?;
+    for window in 0..live.plan.windows.len() {
+        inject::inject(live, window).await?;
+        prove::on(live, window, console).await?;
+        hold::hold(live, window, console).await?;
+        prove::off(live, window, console).await?;
+    }
+    live.all_proved_off();
+    prove::replacements(live).await;
+    ramp(settings, console, "after").await;
+    Ok(())
+}
+
+/// Shows the plan and asks a person where the fault can take a whole service away; without a terminal it is only said.
+async fn confirm(plan: &Plan, settings: &RunSettings, console: &Console) -> anyhow::Result<()> {
+    console.say(PlanReport::summary(plan).trim_end());
+    for warning in &plan.warnings {
+        console.warn(warning);
+    }
+    let Some(danger) = &plan.danger else { return Ok(()) };
+    console.warn(danger);
+    if !settings.yes && console.can_ask() && !console.ask("this needs a confirmation (or --yes)").await {
+        bail!(CtlError::Declined);
+    }
+    Ok(())
+}
+
+async fn ramp(settings: &RunSettings, console: &Console, when: &str) {
+    if !settings.ramp.is_zero() {
+        console.say(&format!("waiting {} s {when} the fault (RAMP_TIME)", settings.ramp.as_secs()));
+        sleep(settings.ramp).await;
+    }
+}
+
+fn finish(mut report: RunReport, output: Output) -> Exit {
+    report.ended_at = Timestamp::now();
+    report.judge();
+    report::emit(&report, output);
+    if output == Output::Json {
+        Console::new().say(report.text().trim_end());
+    }
+    report.exit
+}
+
+/// How the story came to its end.
+enum Ended {
+    Through,
+    Aborted,
+    Failed(anyhow::Error),
+}
+
+impl Ended {
+    fn of(result: anyhow::Result<()>) -> Self {
+        result.map_or_else(Self::Failed, |()| Self::Through)
+    }
+
+    fn before_anything(self) -> anyhow::Result<Exit> {
+        match self {
+            Self::Failed(error) => Err(error),
+            Self::Aborted | Self::Through => Err(CtlError::Aborted.into()),
+        }
+    }
+
+    fn note(&self, report: &mut RunReport) {
+        match self {
+            Self::Through => {}
+            Self::Aborted => report.aborted = true,
+            Self::Failed(error) => report.error = Some(format!("{error:#}")),
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! From wishes and facts to a plan. Pure: no I/O, no clock, randomness by a seed.
+
+mod choose;
+mod cost;
+mod refuse;
+mod windows;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use httpfault_common::contract::{ExperimentId, Problem, TargetSelector};
+use serde::Serialize;
+
+pub(crate) use cost::{ApiCalls, HOLD_STRIDE, INSTANCES_PER_COMMAND, PIECE_BYTES};
+pub(crate) use windows::{HostRun, Window};
+
+use crate::{
+    agents::AgentFile,
+    fleet::{Fleet, InstanceId},
+    tunables::{Architecture, RunSettings, Sequence, TaskChoice},
+};
+
+/// What will be done.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) experiment: ExperimentId,
+    pub(crate) cluster: String,
+    pub(crate) region: String,
+    pub(crate) service: Option<String>,
+    /// Of the choice of tasks.
+    pub(crate) seed: u64,
+    pub(crate) sequence: Sequence,
+    pub(crate) status: u16,
+    pub(crate) port: u16,
+    pub(crate) duration_secs: u64,
+    /// Number of running tasks that the chosen ones were drawn from.
+    pub(crate) population: usize,
+    pub(crate) tasks: Vec<PlannedTask>,
+    /// One after the other; `parallel` has one.
+    pub(crate) windows: Vec<Window>,
+    pub(crate) agents: BTreeMap<Architecture, AgentFile>,
+    pub(crate) calls: ApiCalls,
+    /// RAMP_TIME twice and every window; what SSM takes comes on top.
+    pub(crate) wall_secs: u64,
+    pub(crate) warnings: Vec<String>,
+    /// Why a person at a terminal is asked first.
+    pub(crate) danger: Option<String>,
+}
+
+/// A task that will be faulted.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct PlannedTask {
+    pub(crate) task: String,
+    pub(crate) arn: String,
+    pub(crate) container: Option<String>,
+    pub(crate) runtime_id: Option<String>,
+    pub(crate) instance: InstanceId,
+    pub(crate) architecture: Architecture,
+    #[serde(skip)]
+    pub(crate) group: String,
+    #[serde(skip)]
+    pub(crate) selector: TargetSelector,
+}
+
+/// Makes the plan, or names every reason against it.
+pub(crate) fn make(
+    settings: &RunSettings,
+    fleet: &Fleet,
+    agents: &BTreeMap<Architecture, AgentFile>,
+    experiment: ExperimentId,
+    seed: u64,
+) -> Result<Plan, Vec<Problem>> {
+    let mut problems = Vec::new();
+    let mut warnings = Vec::new();
+
+    let candidates = choose::candidates(settings, fleet, &mut problems, &mut warnings);
+    let population = candidates.len();
+    let chosen = choose::sample(candidates, &settings.choice, settings.affected, seed);
+    problems.extend(refuse::hosts(&chosen, fleet));
+    let tasks: Vec<PlannedTask> =
+        chosen.iter().filter_map(|task| choose::planned(task, settings, fleet, &mut problems)).collect();
+    problems.extend(refuse::agents(&tasks, agents, settings));
+    let windows = windows::of(&tasks, settings, &experiment);
+    problems.extend(refuse::windows(&windows));
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+
+    let wanted: BTreeSet<Architecture> = tasks.iter().map(|task| task.architecture).collect();
+    let agents = agents.iter().filter(|(a, _)| wanted.contains(a)).map(|(a, f)| (*a, f.clone())).collect();
+    let duration_secs = settings.template.duration_secs;
+    let calls = cost::api_calls(fleet, &windows, &agents, duration_secs, settings.access.poll);
+    Ok(Plan {
+        experiment,
+        cluster: settings.cluster.clone(),
+        region: settings.access.region.clone(),
+        service: match &settings.choice {
+            TaskChoice::Service(service) => Some(service.clone()),
+            TaskChoice::Tasks(_) | TaskChoice::AllTasks => None,
+        },
+        seed,
+        sequence: settings.sequence,
+        status: settings.template.fault.status,
+        port: settings.template.port,
+        duration_secs,
+        population,
+        danger: danger(settings, fleet, population, tasks.len()),
+        wall_secs: 2 * settings.ramp.as_secs() + duration_secs * windows.len() as u64,
+        tasks,
+        windows,
+        agents,
+        calls,
+        warnings,
+    })
+}
+
+/// All tasks of a load-balanced service failing their health checks at once is an outage of the service, not a test
+/// of its clients.
+fn danger(settings: &RunSettings, fleet: &Fleet, population: usize, chosen: usize) -> Option<String> {
+    let service = fleet.service.as_ref().filter(|service| service.load_balanced)?;
+    let fault = &settings.template.fault;
+    let spared = fault.selection.exclude_user_agents.iter().any(|agent| agent.contains("ELB-HealthChecker"));
+    let whole_service = chosen == population && settings.sequence == Sequence::Parallel;
+    (whole_service && fault.status >= 500 && !spared).then(|| {
+        format!(
+            "all {population} running task(s) of {} will answer {}, health checks of its load balancer too: the whole \
+             service can leave its target group and its tasks can be replaced (EXCLUDE_USER_AGENTS=ELB-HealthChecker \
+             spares the checks)",
+            service.name, fault.status
+        )
+    })
+}

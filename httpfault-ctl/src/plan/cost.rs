@@ -1,0 +1,51 @@
+//! How many AWS calls a run takes. An estimate: commands are looked at until they end.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::Serialize;
+
+use super::Window;
+use crate::{agents::AgentFile, fleet::Fleet, tunables::Architecture};
+
+/// Instances of one SendCommand (AWS API limit).
+pub(crate) const INSTANCES_PER_COMMAND: usize = 50;
+/// Bytes of the compressed agent in one command: with base64 and the script around it below the 64 KB of an SSM
+/// document.
+pub(crate) const PIECE_BYTES: usize = 44_000;
+/// During the fault the hosts are looked at once in so many poll intervals.
+pub(crate) const HOLD_STRIDE: u32 = 6;
+
+/// Expected numbers of AWS calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct ApiCalls {
+    /// Made already, to make the plan.
+    pub(crate) resolve: u32,
+    /// For the run itself.
+    pub(crate) run: u32,
+    /// More, when every host lacks the agent (AGENT_DELIVERY=ssm).
+    pub(crate) delivery_at_most: u32,
+}
+
+/// A short command: one call to send it, about two to see its end, one for its output.
+const SHORT: u32 = 4;
+
+pub(super) fn api_calls(
+    fleet: &Fleet,
+    windows: &[Window],
+    agents: &BTreeMap<Architecture, AgentFile>,
+    duration_secs: u64,
+    poll: Duration,
+) -> ApiCalls {
+    let batches = |window: &Window| window.runs.len().div_ceil(INSTANCES_PER_COMMAND) as u32;
+    let stride = (poll * HOLD_STRIDE).as_millis().max(1);
+    let looks = (u128::from(duration_secs) * 1000 / stride).min(100_000) as u32 + 2;
+    // Inject, prove that it is on, look while it holds, fetch the outputs, prove that it is off.
+    let in_windows: u32 =
+        windows.iter().map(|window| batches(window) * (1 + SHORT + looks + 1 + SHORT)).sum();
+    let probes: u32 = agents.len() as u32 * windows.first().map_or(0, batches) * SHORT;
+    let pieces =
+        agents.values().filter_map(|agent| agent.compressed_bytes).map(|bytes| bytes.div_ceil(PIECE_BYTES));
+    let hosts_batches = windows.iter().map(batches).max().unwrap_or(0);
+    let delivery: u32 = pieces.map(|pieces| (pieces as u32 * 3 / 2 + SHORT) * hosts_batches).sum();
+    ApiCalls { resolve: fleet.calls, run: probes + in_windows, delivery_at_most: delivery }
+}

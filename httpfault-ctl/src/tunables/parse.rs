@@ -1,0 +1,130 @@
+//! One value of each kind. A wrong one is noted and the default stands in, so that all mistakes are found in one go.
+
+use std::{fmt::Display, ops::RangeInclusive, str::FromStr};
+
+use super::{raw::Raw, table::Tunable};
+
+/// The words for true and false, in any case: the reference writes `true`, `True` and `1`.
+const TRUE: [&str; 5] = ["true", "1", "yes", "y", "on"];
+const FALSE: [&str; 5] = ["false", "0", "no", "n", "off"];
+
+impl Raw {
+    /// A whole number within `range`.
+    pub(crate) fn number<N>(
+        &mut self,
+        tunable: &Tunable,
+        default: N,
+        range: RangeInclusive<N>,
+        unit: &str,
+    ) -> N
+    where
+        N: FromStr + PartialOrd + Display + Copy,
+    {
+        let Some(text) = self.text(tunable).map(|text| text.trim().to_owned()) else { return default };
+        match text.parse() {
+            Ok(number) if range.contains(&number) => number,
+            _ => {
+                let allowed = format!("a number from {} to {}{unit}", range.start(), range.end());
+                self.wrong(tunable, &text, &allowed);
+                default
+            }
+        }
+    }
+
+    pub(crate) fn switch(&mut self, tunable: &Tunable, default: bool) -> bool {
+        let Some(text) = self.text(tunable).map(str::to_owned) else { return default };
+        let word = text.trim().to_ascii_lowercase();
+        if TRUE.contains(&word.as_str()) {
+            return true;
+        }
+        if !FALSE.contains(&word.as_str()) {
+            self.wrong(tunable, &text, "true or false (also True, 1, yes, on; False, 0, no, off)");
+        }
+        // The default is not used here: a word that means neither ends the program.
+        false
+    }
+
+    /// One of a few words, in any case.
+    pub(crate) fn choice<T: Copy>(&mut self, tunable: &Tunable, words: &[(&str, T)], default: T) -> T {
+        let Some(text) = self.text(tunable).map(|text| text.trim().to_owned()) else { return default };
+        if let Some((_, value)) = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(&text)) {
+            return *value;
+        }
+        let allowed = words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" or ");
+        self.wrong(tunable, &text, &allowed);
+        default
+    }
+
+    /// Text whose form `fits` decides.
+    pub(crate) fn formed(
+        &mut self,
+        tunable: &Tunable,
+        fits: impl Fn(&str) -> bool,
+        allowed: &str,
+    ) -> Option<String> {
+        let text = self.text(tunable)?.trim().to_owned();
+        if fits(&text) {
+            return Some(text);
+        }
+        self.wrong(tunable, &text, allowed);
+        None
+    }
+
+    /// Like [`Self::formed`], and missing is a mistake too.
+    pub(crate) fn required(
+        &mut self,
+        tunable: &Tunable,
+        fits: impl Fn(&str) -> bool,
+        allowed: &str,
+    ) -> Option<String> {
+        if self.text(tunable).is_none() {
+            let missing = format!("is not set; give it as a variable or as --{}: {allowed}", tunable.flag);
+            self.mistake(tunable.variable, "", missing);
+            return None;
+        }
+        self.formed(tunable, fits, allowed)
+    }
+
+    /// Every member of a list, parsed.
+    pub(crate) fn members<T: FromStr>(&mut self, tunable: &Tunable, allowed: &str) -> Vec<T> {
+        let texts = self.list(tunable);
+        let mut parsed = Vec::with_capacity(texts.len());
+        for text in texts {
+            match text.parse() {
+                Ok(member) => parsed.push(member),
+                Err(_) => self.wrong(tunable, &text, allowed),
+            }
+        }
+        parsed
+    }
+
+    pub(crate) fn wrong(&mut self, tunable: &Tunable, value: &str, allowed: &str) {
+        let name = self.name(tunable);
+        self.mistake(name, value, allowed);
+    }
+}
+
+/// ECS names, cluster or service (`[A-Za-z0-9_-]`, at most 255), or an ARN of one.
+pub(crate) fn is_ecs_name(text: &str) -> bool {
+    is_arn(text, "ecs") || is_name(text, 255, "_-")
+}
+
+/// `arn:<partition>:<service>:…`, without anything that could mean something else to an API or a shell.
+pub(crate) fn is_arn(text: &str, service: &str) -> bool {
+    let mut parts = text.splitn(6, ':');
+    let arn =
+        parts.next() == Some("arn") && parts.next().is_some_and(|partition| partition.starts_with("aws"));
+    arn && parts.next() == Some(service)
+        && parts.count() == 3
+        && text.len() <= 2048
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || ":/_-.+=,@".contains(c))
+}
+
+pub(crate) fn is_name(text: &str, most: usize, also: &str) -> bool {
+    (1..=most).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c))
+}
+
+/// A SHA-256 checksum in hex.
+pub(crate) fn is_sha256(text: &str) -> bool {
+    text.len() == 64 && text.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'))
+}

@@ -1,0 +1,137 @@
+//! Every setting: one line names its variable, flag, default and meaning. Arguments, help, checks and the look-alike
+//! warnings are all made from this table.
+
+/// What is typed for a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// One value.
+    Value,
+    /// `true` or `false`; the flag alone means true.
+    Switch,
+    /// Several values: a JSON array of strings, or text separated by commas and line ends.
+    CommaList,
+    /// Several values: a JSON array of strings, or one a line, because the values may contain commas.
+    LineList,
+}
+
+/// One setting.
+#[derive(Debug)]
+pub(crate) struct Tunable {
+    /// Name of the environment variable; an empty variable counts as unset.
+    pub(crate) variable: &'static str,
+    /// Other names that are accepted, first one set wins.
+    pub(crate) aliases: &'static [&'static str],
+    /// Kebab-case flag, without dashes; it wins over the variables.
+    pub(crate) flag: &'static str,
+    pub(crate) kind: Kind,
+    /// Shown in the help; empty where there is none.
+    pub(crate) default: &'static str,
+    pub(crate) help: &'static str,
+}
+
+const fn one(
+    variable: &'static str,
+    flag: &'static str,
+    kind: Kind,
+    default: &'static str,
+    help: &'static str,
+) -> Tunable {
+    Tunable { variable, aliases: &[], flag, kind, default, help }
+}
+
+const fn alias(aliases: &'static [&'static str], tunable: Tunable) -> Tunable {
+    Tunable { aliases, ..tunable }
+}
+
+use Kind::{CommaList, LineList, Switch, Value};
+
+macro_rules! tunables {
+    ($($name:ident = $tunable:expr;)*) => {
+        $(pub(crate) const $name: Tunable = $tunable;)*
+        /// The whole table, in the order of the help.
+        pub(crate) const ALL: &[&Tunable] = &[$(&$name),*];
+    };
+}
+
+tunables! {
+    CLUSTER_NAME = one("CLUSTER_NAME", "cluster-name", Value, "", "ECS cluster, by name or ARN");
+    REGION = alias(&["AWS_REGION", "AWS_DEFAULT_REGION"], one("REGION", "region", Value, "", "AWS region"));
+    SERVICE_NAME = one("SERVICE_NAME", "service-name", Value, "", "ECS service whose tasks are taken");
+    TASK_REPLICA_ID = one("TASK_REPLICA_ID", "task-replica-id", CommaList, "", "Tasks, by id or ARN; wins over SERVICE_NAME");
+    TASK_REPLICA_AFFECTED_PERC = one("TASK_REPLICA_AFFECTED_PERC", "task-replica-affected-perc", Value, "100", "Share of the running tasks, percent: max(1, floor(n*p/100)) of them");
+    ALL_TASKS = one("ALL_TASKS", "all-tasks", Switch, "false", "Take every running EC2 task of the cluster");
+    CONTAINER_NAME = one("CONTAINER_NAME", "container-name", Value, "", "Container of the task, where several could be meant");
+    TARGET_SERVICE_PORT = one("TARGET_SERVICE_PORT", "target-service-port", Value, "80", "Port that the container listens on");
+
+    STATUS_CODE = one("STATUS_CODE", "status-code", Value, "503", "Status that is answered, 200 to 599");
+    MODIFY_RESPONSE_BODY = one("MODIFY_RESPONSE_BODY", "modify-response-body", Switch, "true", "true: the application is not called; false: it is, and only its status is replaced");
+    RESPONSE_BODY = one("RESPONSE_BODY", "response-body", Value, "", "Body of injected responses instead of the chaos string");
+    CONTENT_TYPE = one("CONTENT_TYPE", "content-type", Value, "", "Media type of RESPONSE_BODY");
+    RESPONSE_HEADERS = one("RESPONSE_HEADERS", "response-headers", LineList, "", "Headers added to injected responses, 'Name: value'");
+    MARKER = one("MARKER", "marker", Switch, "true", "Injected responses carry x-httpfault: <experiment id>");
+    PERCENT = one("PERCENT", "percent", Value, "100", "Share of the selected requests that is faulted, percent");
+    SEED = one("SEED", "seed", Value, "", "Makes the choice of tasks and requests repeatable; printed when it is drawn");
+    PATHS = one("PATHS", "paths", CommaList, "", "Path prefixes that can be faulted");
+    METHODS = one("METHODS", "methods", CommaList, "", "Methods that can be faulted");
+    HEADERS = one("HEADERS", "headers", LineList, "", "Request headers that must all be there, 'Name: value'");
+    EXCLUDE_PATHS = one("EXCLUDE_PATHS", "exclude-paths", CommaList, "", "Path prefixes that are spared");
+    EXCLUDE_USER_AGENTS = one("EXCLUDE_USER_AGENTS", "exclude-user-agents", LineList, "", "Parts of User-Agent values that are spared, such as ELB-HealthChecker");
+    EXISTING_CONNECTIONS = one("EXISTING_CONNECTIONS", "existing-connections", Value, "drain", "What becomes of connections that clients hold already: drain, keep or reset");
+    PROXY_PORT = one("PROXY_PORT", "proxy-port", Value, "20000", "Loopback port of the responder in the task's network namespace");
+    NETWORK_INTERFACE = one("NETWORK_INTERFACE", "network-interface", Value, "auto", "Interface of the task whose traffic is faulted");
+
+    TOTAL_CHAOS_DURATION = one("TOTAL_CHAOS_DURATION", "total-chaos-duration", Value, "60", "How long the fault is on, seconds");
+    SEQUENCE = one("SEQUENCE", "sequence", Value, "parallel", "parallel: all tasks at once; serial: each task gets the whole duration in turn");
+    RAMP_TIME = one("RAMP_TIME", "ramp-time", Value, "0", "Idle wait before and after the fault, seconds");
+    EXPERIMENT_ID = one("EXPERIMENT_ID", "experiment-id", Value, "", "Names the run on the hosts and in reports; drawn when not given");
+
+    INSTALL_DEPENDENCIES = alias(&["INSTALL_DEPENDENCY"], one("INSTALL_DEPENDENCIES", "install-dependencies", Switch, "true", "Bring the agent to hosts that lack it"));
+    AGENT_DELIVERY = one("AGENT_DELIVERY", "agent-delivery", Value, "ssm", "How: ssm (in pieces over Run Command), url (hosts download AGENT_URL) or preinstalled (only checked)");
+    AGENT_URL = one("AGENT_URL", "agent-url", Value, "", "Where hosts download the agent, plain or gzipped; {arch} stands for x86_64 or aarch64");
+    AGENT_DIR = one("AGENT_DIR", "agent-dir", Value, "next to httpfault-ctl", "Local directory with httpfault-agent-x86_64 and httpfault-agent-aarch64");
+    AGENT_SHA256 = one("AGENT_SHA256", "agent-sha256", CommaList, "of the files in AGENT_DIR", "Checksums of the agents, 'x86_64=<hex>,aarch64=<hex>'");
+
+    AWS_AUTHENTICATION_SECRET = one("AWS_AUTHENTICATION_SECRET", "aws-authentication-secret", Value, "", "Credentials: a file in the format of ~/.aws/credentials, or its name under AWS_AUTHENTICATION_SECRET_DIR");
+    AWS_AUTHENTICATION_SECRET_DIR = one("AWS_AUTHENTICATION_SECRET_DIR", "aws-authentication-secret-dir", Value, "/etc/httpfault/aws", "Directory of mounted secrets");
+    AWS_SHARED_CREDENTIALS_FILE = one("AWS_SHARED_CREDENTIALS_FILE", "aws-shared-credentials-file", Value, "", "Credentials file of the AWS SDKs");
+    AWS_PROFILE = one("AWS_PROFILE", "aws-profile", Value, "default", "Profile in the credentials file");
+    ASSUME_ROLE_ARN = one("ASSUME_ROLE_ARN", "assume-role-arn", Value, "", "Role that is assumed with the credentials found");
+    ASSUME_ROLE_EXTERNAL_ID = one("ASSUME_ROLE_EXTERNAL_ID", "assume-role-external-id", Value, "", "External id that the role's trust policy asks for");
+    ASSUME_ROLE_SESSION_NAME = one("ASSUME_ROLE_SESSION_NAME", "assume-role-session-name", Value, "httpfault", "Session name that CloudTrail shows");
+
+    YES = one("HTTPFAULT_YES", "yes", Switch, "false", "Don't ask before a fault that can take a whole service out of its load balancer");
+    OUTPUT = one("HTTPFAULT_OUTPUT", "output", Value, "text", "text or json");
+    POLL_MS = one("HTTPFAULT_POLL_MS", "poll-ms", Value, "5000", "Time between two looks at a command, milliseconds; AWS throttles less than 5000");
+    ANSWER_SECS = one("HTTPFAULT_ANSWER_SECS", "answer-secs", Value, "120", "How long a host may take to answer a short command, seconds");
+}
+
+/// What `status` and `remove` take: where to look, and how to get in.
+pub(crate) const ACCESS: &[&Tunable] = &[
+    &CLUSTER_NAME,
+    &REGION,
+    &SERVICE_NAME,
+    &EXPERIMENT_ID,
+    &AWS_AUTHENTICATION_SECRET,
+    &AWS_AUTHENTICATION_SECRET_DIR,
+    &AWS_SHARED_CREDENTIALS_FILE,
+    &AWS_PROFILE,
+    &ASSUME_ROLE_ARN,
+    &ASSUME_ROLE_EXTERNAL_ID,
+    &ASSUME_ROLE_SESSION_NAME,
+    &OUTPUT,
+    &POLL_MS,
+    &ANSWER_SECS,
+];
+
+/// What `policy` takes: names that make its ARNs narrower.
+pub(crate) const POLICY: &[&Tunable] = &[&CLUSTER_NAME, &REGION];
+
+/// Variables of the reference fault and its relatives that httpfault does not have, with what to use instead.
+pub(crate) const FOREIGN: &[(&str, &str)] = &[
+    ("TOXICITY", "use PERCENT, which is decided for each request"),
+    ("CHAOS_INTERVAL", "the fault is on for the whole of TOTAL_CHAOS_DURATION"),
+    ("CONTENT_ENCODING", "injected bodies are never compressed"),
+    ("HEADERS_FILTERS", "use HEADERS"),
+    ("PATH_FILTER", "use PATHS"),
+    ("TRANSACTION_PERCENTAGE", "use PERCENT"),
+];

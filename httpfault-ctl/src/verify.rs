@@ -1,0 +1,141 @@
+//! What the agents' words mean for the run. Pure: no I/O, no clock.
+
+use httpfault_common::contract::{
+    CheckReport, Counters, Event, ExperimentId, FaultStatus, Injected, Outcome, Phase, Problem, RemoveReport,
+    Removed, StatusReport,
+};
+use serde::de::DeserializeOwned;
+
+use crate::report::{TaskOutcome, TaskReport};
+
+/// A fault on one host, as `status` shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Steering {
+    /// Proved by the agent's own probe connection.
+    On(Box<FaultStatus>),
+    /// The agent is there and has not proved it yet.
+    Starting,
+    /// The agent no longer serves it, but it is not swept up.
+    Left(Phase),
+    Off,
+}
+
+/// The JSON lines of `run`; other lines are not the agent's.
+pub(crate) fn events(stdout: &str) -> Vec<Event> {
+    lines(stdout)
+}
+
+pub(crate) fn status(stdout: &str) -> Option<StatusReport> {
+    lines(stdout).pop()
+}
+
+pub(crate) fn removal(stdout: &str) -> Option<RemoveReport> {
+    lines(stdout).pop()
+}
+
+fn lines<T: DeserializeOwned>(stdout: &str) -> Vec<T> {
+    let objects = stdout.lines().map(str::trim).filter(|line| line.starts_with('{'));
+    objects.filter_map(|line| serde_json::from_str(line).ok()).collect()
+}
+
+/// Where the experiment's fault is on a host.
+pub(crate) fn steering(report: &StatusReport, experiment: &ExperimentId) -> Steering {
+    let Some(fault) = report.faults.iter().find(|fault| fault.experiment_id == *experiment) else {
+        return Steering::Off;
+    };
+    match fault.phase {
+        Phase::On => Steering::On(Box::new(fault.clone())),
+        Phase::Starting => Steering::Starting,
+        phase @ (Phase::Ending | Phase::NotResponding | Phase::Stale) => Steering::Left(phase),
+    }
+}
+
+/// Puts one host's events into the records of its tasks. `targets` names each record's target as the agent does.
+pub(crate) fn take_events(events: &[Event], tasks: &mut [(&str, &mut TaskReport)]) {
+    for event in events {
+        for (target, task) in tasks.iter_mut() {
+            match event {
+                Event::Injected(injected) => take_injected(injected, target, task),
+                Event::Removed(removed) => take_removed(removed, target, task),
+                Event::Refused(check) => take_refused(check, target, task),
+                Event::AlreadyRunning(status) => task.injected_at = status.injected_at,
+            }
+        }
+    }
+}
+
+fn take_injected(injected: &Injected, target: &str, task: &mut TaskReport) {
+    let Some(found) = injected.targets.iter().find(|found| found.target == target) else { return };
+    match &found.error {
+        Some(problem) => fail(task, problem.clone()),
+        None => task.injected_at = Some(injected.at),
+    }
+}
+
+fn take_removed(removed: &Removed, target: &str, task: &mut TaskReport) {
+    let Some(found) = removed.targets.iter().find(|found| found.target == target) else { return };
+    task.outcome = match found.outcome {
+        Outcome::Faulted => TaskOutcome::Faulted,
+        Outcome::NoTraffic => TaskOutcome::NoTraffic,
+        Outcome::TargetGone => TaskOutcome::TargetGone,
+        Outcome::Failed => TaskOutcome::Failed,
+    };
+    task.injected_at = task.injected_at.or(removed.injected_at);
+    task.removed_at = Some(removed.removed_at);
+    task.reason = Some(removed.reason);
+    task.counters = found.counters.clone();
+    task.causes.clone_from(&found.causes);
+    task.error = found.error.clone().or(task.error.take());
+}
+
+fn take_refused(check: &CheckReport, target: &str, task: &mut TaskReport) {
+    let own = check.targets.iter().find(|found| found.target == target).and_then(|found| found.error.clone());
+    let problem = own.or_else(|| check.problems.first().cloned()).unwrap_or_else(|| Problem {
+        subject: target.to_owned(),
+        problem: "the agent refused it without a reason".to_owned(),
+        next: "run `httpfault-agent check` on the host".to_owned(),
+    });
+    fail(task, problem);
+}
+
+fn fail(task: &mut TaskReport, problem: Problem) {
+    task.outcome = TaskOutcome::Failed;
+    task.error = Some(problem);
+}
+
+/// Whether some of the answers were the fault.
+pub(crate) fn had_effect(counters: &Counters) -> bool {
+    counters.faulted > 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const INJECTED: &str = r#"{"event":"injected","experiment_id":"e1","at":"2026-01-01T00:00:00Z","deadline":"2026-01-01T00:01:00Z","targets":[{"target":"container a","found":"web","source":"docker"},{"target":"container b","found":"web","source":"docker","error":{"subject":"container b","problem":"nobody listens","next":"look"}}]}"#;
+    const REMOVED: &str = r#"{"event":"removed","exit":0,"experiment_id":"e1","reason":"deadline","removed_at":"2026-01-01T00:01:00Z","targets":[{"target":"container a","outcome":"faulted","counters":{"faulted":7}}]}"#;
+
+    fn task() -> TaskReport {
+        TaskReport::default()
+    }
+
+    #[test]
+    fn each_task_gets_its_own_outcome() {
+        let noise = format!("sudo: something\n{INJECTED}\n{{broken\n{REMOVED}\n");
+        let (mut a, mut b) = (task(), task());
+        take_events(&events(&noise), &mut [("container a", &mut a), ("container b", &mut b)]);
+        assert_eq!(a.outcome, TaskOutcome::Faulted);
+        assert_eq!(a.counters.faulted, 7);
+        assert!(a.injected_at.is_some() && a.removed_at.is_some());
+        assert_eq!(b.outcome, TaskOutcome::Failed);
+        assert_eq!(b.error.unwrap().problem, "nobody listens");
+    }
+
+    #[test]
+    fn another_experiment_on_the_host_is_not_ours() {
+        let report = status(
+            r#"{"faults":[{"experiment_id":"other","phase":"on","agent_pid":1,"port":80,"status_code":503}]}"#,
+        );
+        assert_eq!(steering(&report.unwrap(), &"e1".parse().unwrap()), Steering::Off);
+    }
+}
