@@ -82,6 +82,13 @@ pub fn experiment(label: &str) -> String {
     format!("{label}-{}-{}", std::process::id(), SERIAL.fetch_add(1, Ordering::Relaxed))
 }
 
+/// Arguments of a run whose events are JSON lines. `target` is a flag and its value; a flag in `more` overrides
+/// nothing here, so it must not repeat one.
+pub fn run_args(target: [&str; 2], experiment: &str, more: &[&str]) -> Vec<String> {
+    let always = ["run", "--output", "json", target[0], target[1], "--experiment-id", experiment];
+    always.iter().chain(more).map(|&arg| arg.to_owned()).collect()
+}
+
 /// A running agent. Dropping it ends it, first with SIGTERM.
 #[derive(Debug)]
 pub struct Agent {

@@ -43,6 +43,11 @@ impl Traces {
         Ok(Self::now()?.links.difference(&self.links).count())
     }
 
+    /// Agent processes, watchers included, that were not there at the time of `self`.
+    pub fn new_agents(&self) -> Result<Vec<i32>> {
+        Ok(Self::now()?.agents.difference(&self.agents).copied().collect())
+    }
+
     /// An error that names whatever is there and was not at the time of `self`, and whatever `namespaces` hold: a
     /// TC filter, or a listener on the proxy port.
     pub fn none_but_these(&self, namespaces: &[(&Namespace, u16)]) -> Result<()> {
@@ -109,7 +114,9 @@ fn state() -> Result<BTreeSet<String>> {
         return Ok(BTreeSet::new());
     }
     let entries = fs::read_dir(STATE).with_context(|| format!("reading {STATE}"))?;
-    Ok(entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
+    let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+    // The gate that agents pass one at a time is no fault's state.
+    Ok(names.filter(|name| !name.starts_with('.')).collect())
 }
 
 fn agents() -> Result<BTreeSet<i32>> {

@@ -12,13 +12,14 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{
+    agent::{Agent, agent_on, run_args},
     cgroup,
     command::output,
     engine::Engine,
     image,
     machine::Machine,
     netns::{End, Namespace, Netns, connect},
-    wait,
+    wait, wire,
 };
 
 /// The container instance's address towards [`Instance::outside`].
@@ -72,6 +73,23 @@ impl Instance {
 
     pub fn docker(&self) -> Command {
         self.engine.docker()
+    }
+
+    /// A `run` on this instance, started.
+    pub fn run(&self, target: [&str; 2], experiment: &str, more: &[&str]) -> Result<Agent> {
+        Agent::start(agent_on(self, run_args(target, experiment, more))?)
+    }
+
+    /// A `run` on this instance, with the fault on.
+    pub fn inject(&self, target: [&str; 2], experiment: &str, more: &[&str]) -> Result<Agent> {
+        let mut agent = self.run(target, experiment, more)?;
+        agent.injected()?;
+        Ok(agent)
+    }
+
+    /// One request of the outside, on a connection of its own.
+    pub fn get(&self, to: SocketAddr, path: &str) -> Result<wire::Response> {
+        self.outside.run(|| wire::get(to, path))
     }
 
     /// A published port as the outside sees it.

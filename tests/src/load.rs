@@ -154,7 +154,10 @@ fn request(plan: Plan, kept: &mut Option<Connection>) -> Outcome {
     let headers: &[&str] = if plan.style == Style::Close { &["Connection: close"] } else { &[] };
     let answer = answer.and_then(|mut connection| {
         let response = connection.ask("GET", "/", headers, b"")?;
-        if plan.style == Style::KeepAlive && response.keeps_connection() {
+        if plan.style == Style::Close {
+            // The server ends the connection, in order; so TIME_WAIT is on its side and the port can be used again.
+            connection.rest()?;
+        } else if response.keeps_connection() {
             *kept = Some(connection);
         }
         Ok(response)

@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 
 use crate::{
+    agent::{Agent, agent, run_args},
     cgroup::Cgroup,
     command::built,
     machine::Machine,
@@ -68,6 +69,18 @@ impl Site {
     /// Process id of the application.
     pub fn pid(&self) -> u32 {
         self.application.pid()
+    }
+
+    /// A `run` against this site, started.
+    pub fn run(&self, experiment: &str, more: &[&str]) -> Result<Agent> {
+        Agent::start(agent(run_args(["--pid", &self.pid().to_string()], experiment, more))?)
+    }
+
+    /// A `run` against this site, with the fault on.
+    pub fn inject(&self, experiment: &str, more: &[&str]) -> Result<Agent> {
+        let mut agent = self.run(experiment, more)?;
+        agent.injected()?;
+        Ok(agent)
     }
 
     /// The application's port as clients reach it, over both families.

@@ -44,6 +44,9 @@ mod sts;
 mod host;
 mod simulator;
 
+pub mod moto;
+pub mod python;
+
 pub use call::{Call, Outcome};
 pub use faults::{AfterCall, Faults};
 pub use identity::{Policy, PolicyError, Role, User};

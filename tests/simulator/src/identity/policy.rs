@@ -161,10 +161,11 @@ fn like(pattern: &str, text: &str) -> bool {
 /// One statement or a list of them. By hand, because an untagged enum would hide what is wrong with a statement.
 fn statements<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Statement>, D::Error> {
     let read = |value| serde_json::from_value(value).map_err(D::Error::custom);
-    match Value::deserialize(deserializer)? {
-        Value::Array(statements) => statements.into_iter().map(read).collect(),
-        statement => Ok(vec![read(statement)?]),
+    let value = Value::deserialize(deserializer)?;
+    if let Value::Array(statements) = value {
+        return statements.into_iter().map(read).collect();
     }
+    Ok(vec![read(value)?])
 }
 
 fn version() -> String {

@@ -1,0 +1,124 @@
+//! Python with boto3 and moto, as independent witnesses: a client that others wrote for the simulator, and a simulator
+//! that others wrote for the client. Versions are pinned in `python/requirements.txt`; the packages come from PyPI
+//! and are kept in cargo's target directory.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::fcntl::{Flock, FlockArg};
+use thiserror::Error;
+
+const REQUIREMENTS: &str = include_str!("../python/requirements.txt");
+
+/// An interpreter with the pinned packages.
+#[derive(Clone, Debug)]
+pub struct Python {
+    interpreter: PathBuf,
+    /// Set if the packages are not in a virtual environment.
+    packages: Option<PathBuf>,
+}
+
+/// Why there is no Python to test with. Never a reason to skip a test.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum PythonError {
+    /// No `python3` in PATH.
+    #[error("running python3: {0}; install it (Debian: apt-get install python3 python3-venv)")]
+    Missing(#[source] io::Error),
+    /// pip failed.
+    #[error(
+        "installing the packages of python/requirements.txt with pip failed; it needs PyPI (or PIP_INDEX_URL):\n{0}"
+    )]
+    Install(String),
+    /// The directory for the packages can't be used.
+    #[error("keeping Python packages in {}: {source}", path.display())]
+    Directory {
+        /// The directory.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl Python {
+    /// Installs the packages unless that was done before. The first time takes some seconds.
+    pub fn with_packages() -> Result<Self, PythonError> {
+        let directory = target_directory().join("simulator-python");
+        let problem = |source| PythonError::Directory { path: directory.clone(), source };
+        fs::create_dir_all(&directory).map_err(problem)?;
+        // Test programs that run at the same time must not install over each other.
+        let lock = File::create(directory.join("lock")).map_err(problem)?;
+        let _lock =
+            Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, source)| problem(source.into()))?;
+
+        let environment = directory.join("environment");
+        let complete = environment.join("complete");
+        if fs::read_to_string(&complete).is_ok_and(|installed| installed == REQUIREMENTS) {
+            return Ok(Python::found_in(&environment));
+        }
+        if environment.exists() {
+            fs::remove_dir_all(&environment).map_err(problem)?;
+        }
+        let requirements = directory.join("requirements.txt");
+        fs::write(&requirements, REQUIREMENTS).map_err(problem)?;
+        install(&environment, &requirements)?;
+        fs::write(&complete, REQUIREMENTS).map_err(problem)?;
+        Ok(Python::found_in(&environment))
+    }
+
+    /// A command that runs this interpreter. Its environment is this process's, without any AWS setting.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(&self.interpreter);
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("AWS_")) {
+            command.env_remove(name);
+        }
+        if let Some(packages) = &self.packages {
+            command.env("PYTHONPATH", packages);
+        }
+        command
+    }
+
+    fn found_in(environment: &Path) -> Self {
+        let packages = environment.join("packages");
+        match packages.exists() {
+            true => Python { interpreter: PathBuf::from("python3"), packages: Some(packages) },
+            false => Python { interpreter: environment.join("bin/python"), packages: None },
+        }
+    }
+}
+
+fn install(environment: &Path, requirements: &Path) -> Result<(), PythonError> {
+    // Debian splits ensurepip off into python3-venv. Without it, pip itself can still put packages into a directory.
+    let venv =
+        run(Command::new("python3").args(["-m", "venv"]).arg(environment)).map_err(PythonError::Missing)?;
+    let fallback = venv.is_err();
+    let mut pip = match venv {
+        Ok(()) => Command::new(environment.join("bin/python")),
+        Err(_) => Command::new("python3"),
+    };
+    pip.args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--requirement"])
+        .arg(requirements);
+    if fallback {
+        let _ = fs::remove_dir_all(environment);
+        pip.arg("--target").arg(environment.join("packages"));
+    }
+    run(&mut pip).map_err(PythonError::Missing)?.map_err(PythonError::Install)
+}
+
+/// The inner error is what a program that failed wrote.
+fn run(command: &mut Command) -> io::Result<Result<(), String>> {
+    let output = command.output()?;
+    Ok(match output.status.success() {
+        true => Ok(()),
+        false => Err(String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()),
+    })
+}
+
+/// Cargo marks its target directory with a CACHEDIR.TAG; the running program is somewhere below it.
+fn target_directory() -> PathBuf {
+    let program = std::env::current_exe().unwrap_or_default();
+    let marked = program.ancestors().find(|path| path.join("CACHEDIR.TAG").is_file());
+    marked.map_or_else(std::env::temp_dir, Path::to_owned)
+}

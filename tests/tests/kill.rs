@@ -1,0 +1,185 @@
+//! The agent killed, stopped, or killed with its watcher: real answers at once, and nothing stays.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use httpfault_common::contract::{Exit, Phase, RemovedHow, RemovedReason};
+use httpfault_tests::{
+    agent::{self, Agent, experiment, status_of},
+    clean::Traces,
+    load::{self, Load, Outcome, Style},
+    site::Site,
+    wait,
+    wire::Connection,
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+const PROXY_PORT: u16 = 20000;
+/// How long a wedged agent may hold the traffic (DESIGN: the kernel's lease).
+const LEASE: Duration = Duration::from_secs(3);
+
+#[test]
+fn sigkill_under_load() -> Result<()> {
+    let site = Site::take("sigkill")?;
+    let before = Traces::now()?;
+    let plan = |style| load::Plan { to: site.v4(), clients: 4, style, pause: Duration::from_millis(2) };
+    let loads =
+        [Load::start(&site.client, plan(Style::Close)), Load::start(&site.client, plan(Style::KeepAlive))];
+    let id = experiment("sigkill");
+    let agent = site.inject(&id, &[])?;
+    loads.iter().try_for_each(|load| load.await_faults(200).map(drop))?;
+    let killed = Instant::now();
+    agent.signal(Signal::SIGKILL)?;
+    loads.iter().try_for_each(|load| load.await_real(500).map(drop))?;
+    for load in loads {
+        let tally = load.stop()?;
+        // What is under way at that instant dies with the process: at most one request of each client.
+        let lost = tally.lost();
+        assert!(lost.len() <= plan(Style::Close).clients, "{}: {lost:?}", tally.summary());
+        assert!(lost.iter().all(|sample| sample.ended > killed), "lost before the kill: {lost:?}");
+        let last = lost.iter().map(|sample| sample.ended).max().unwrap_or(killed);
+        let real = tally.sent_after(killed).first(Outcome::Real).context("no real answer after the kill")?;
+        assert!(real - killed < Duration::from_millis(500), "real answers only after {:?}", real - killed);
+        let after = tally.sent_after(last + Duration::from_millis(500));
+        assert_eq!(after.count(Outcome::Real), after.samples.len(), "{}", after.summary());
+    }
+    assert!(agent.ended()?.code().is_err(), "it was killed, so it has no exit code");
+    assert_at_peace(&before, &site, &id)
+}
+
+/// The watcher sweeps; `status` knows nothing more and `remove` has nothing to do.
+fn assert_at_peace(before: &Traces, site: &Site, id: &str) -> Result<()> {
+    before.none_but_these(&[(&site.target, PROXY_PORT)])?;
+    assert_eq!(status_of(id)?, None);
+    for args in [&["--experiment-id", id][..], &["--all"]] {
+        let (code, report) = agent::remove(args)?;
+        assert_eq!((code, report.exit), (Some(0), Exit::Done), "remove {args:?}: {report:?}");
+        assert!(report.left_behind.is_empty(), "{report:?}");
+    }
+    assert!(site.addresses().iter().all(|&to| site.get(to, "/").is_ok_and(|response| response.is_real())));
+    Ok(())
+}
+
+#[test]
+fn sigkill_with_reset_leaves_no_filter() -> Result<()> {
+    let site = Site::take("killreset")?;
+    let before = Traces::now()?;
+    let id = experiment("killreset");
+    let agent = site.inject(&id, &["--existing-connections", "reset"])?;
+    let mut kept = site.open(site.v4())?;
+    assert_eq!(kept.get("/")?.status, 503);
+    agent.signal(Signal::SIGKILL)?;
+    agent.ended()?;
+    assert!(site.get(site.v4(), "/")?.is_real());
+    assert_at_peace(&before, &site, &id)
+}
+
+/// Asks on new connections, a quarter of a second apart, until the application answers.
+fn time_until_real(site: &Site) -> Result<Duration> {
+    wait::until("the application to answer", Duration::from_secs(10), || {
+        site.client.run(|| {
+            let answer = Connection::open(site.v4()).and_then(|mut connection| {
+                connection.patience(Duration::from_millis(100))?;
+                connection.get("/")
+            });
+            Ok(answer.is_ok_and(|response| response.is_real()))
+        })
+    })
+}
+
+fn stopped(label: &str) -> Result<(Site, Traces, String, Agent)> {
+    let site = Site::take(label)?;
+    let before = Traces::now()?;
+    let id = experiment(label);
+    let agent = site.inject(&id, &[])?;
+    assert_eq!(site.get(site.v4(), "/")?.status, 503);
+    agent.signal(Signal::SIGSTOP)?;
+    let took = time_until_real(&site)?;
+    // A look takes up to 100 ms.
+    assert!(took <= LEASE + Duration::from_millis(200), "real answers only after {took:?}");
+    assert!(site.get(site.v6(), "/")?.is_real());
+    Ok((site, before, id, agent))
+}
+
+#[test]
+fn sigstop_then_remove() -> Result<()> {
+    let (site, before, id, agent) = stopped("stopremove")?;
+    let known = status_of(&id)?.context("status of a stopped agent")?;
+    assert_eq!(known.phase, Phase::NotResponding, "{known:?}");
+    let (code, report) = agent::remove(&["--experiment-id", &id])?;
+    assert_eq!(code, Some(0), "{report:?}");
+    assert_eq!(report.removed[0].how, RemovedHow::Killed, "{report:?}");
+    drop(agent);
+    assert_at_peace(&before, &site, &id)
+}
+
+#[test]
+fn sigstop_then_sigcont_ends_the_fault() -> Result<()> {
+    let (site, before, id, agent) = stopped("stopcont")?;
+    agent.signal(Signal::SIGCONT)?;
+    let ended = agent.ended()?;
+    assert_eq!((ended.code()?, ended.removed()?.reason), (2, RemovedReason::Lease), "{ended:?}");
+    assert_at_peace(&before, &site, &id)
+}
+
+#[test]
+fn sigkill_of_agent_and_watcher_leaves_only_files() -> Result<()> {
+    let site = Site::take("killboth")?;
+    let before = Traces::now()?;
+    let id = experiment("killboth");
+    let agent = site.inject(&id, &[])?;
+    let all = before.new_agents()?;
+    assert_eq!(all.len(), 2, "an agent and its watcher: {all:?}");
+    // The watcher first: it must not see the agent's end.
+    let (agents, watchers) = all.into_iter().partition::<Vec<_>, _>(|pid| *pid == agent.pid().cast_signed());
+    for pid in watchers.into_iter().chain(agents) {
+        kill(Pid::from_raw(pid), Signal::SIGKILL)?;
+    }
+    agent.ended()?;
+    assert!(site.get(site.v4(), "/")?.is_real());
+    wait::until("the kernel to free the programs", Duration::from_secs(3), || {
+        Ok(before.new_programs()?.is_empty() && before.new_links()? == 0)
+    })?;
+    let known = status_of(&id)?.context("status of a dead agent's state")?;
+    assert_eq!(known.phase, Phase::Stale, "{known:?}");
+    // The port is free for a new fault: stale state refuses nobody.
+    let second = experiment("killboth");
+    let agent = site.inject(&second, &[])?;
+    assert_eq!(site.get(site.v4(), "/")?.injected_by(), Some(second.as_str()));
+    agent.terminate()?;
+
+    let (code, report) = agent::remove(&["--experiment-id", &id])?;
+    assert_eq!((code, report.exit), (Some(0), Exit::Done), "{report:?}");
+    // A new run may have swept it up already.
+    assert!(report.removed.iter().all(|fault| fault.how == RemovedHow::Swept), "{report:?}");
+    assert_at_peace(&before, &site, &id)
+}
+
+#[test]
+fn damaged_state_is_swept_up() -> Result<()> {
+    let site = Site::take("damaged")?;
+    let before = Traces::now()?;
+    let id = experiment("damaged");
+    let agent = site.inject(&id, &[])?;
+    for pid in before.new_agents()? {
+        kill(Pid::from_raw(pid), Signal::SIGSTOP)?;
+    }
+    let directory = std::path::Path::new("/run/httpfault").join(&id);
+    for entry in std::fs::read_dir(&directory).context("reading the state directory")? {
+        let path = entry?.path();
+        if path.is_file() {
+            std::fs::write(&path, b"\0damaged").with_context(|| format!("damaging {}", path.display()))?;
+        }
+    }
+    for pid in before.new_agents()? {
+        kill(Pid::from_raw(pid), Signal::SIGKILL)?;
+    }
+    agent.ended()?;
+    agent::status().context("status on damaged state")?;
+    let (code, report) = agent::remove(&["--all"])?;
+    assert_eq!((code, report.exit), (Some(0), Exit::Done), "{report:?}");
+    assert_at_peace(&before, &site, &id)
+}

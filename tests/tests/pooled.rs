@@ -1,0 +1,158 @@
+//! Connections that clients hold when the fault starts, in each mode of EXISTING_CONNECTIONS.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use httpfault_common::contract::Counters;
+use httpfault_tests::{
+    agent::{Agent, experiment},
+    docker::{Instance, Plan},
+    load::{self, Load, Outcome, Style},
+    site::{COUNT_PORT, Site, TARGET_V4},
+    wire::{Broken, Connection, Response},
+};
+
+/// `count` connections over both families, each with one answered request behind it.
+fn pool(site: &Site, count: usize) -> Result<Vec<Connection>> {
+    let addresses = site.addresses();
+    let open = |index: usize| {
+        let mut connection = site.open(addresses[index % addresses.len()])?;
+        assert!(connection.get("/")?.is_real());
+        Ok(connection)
+    };
+    (0..count).map(open).collect()
+}
+
+fn assert_faulted(response: &Response, experiment: &str) {
+    assert_eq!((response.status, response.injected_by()), (503, Some(experiment)), "{response:?}");
+}
+
+fn counters(agent: Agent) -> Result<Counters> {
+    Ok(agent.terminate()?.target()?.counters)
+}
+
+#[test]
+fn drain_closes_idle_connections_in_order() -> Result<()> {
+    let site = Site::take("drain")?;
+    let mut pool = pool(&site, 6)?;
+    let id = experiment("drain");
+    let agent = site.inject(&id, &["--existing-connections", "drain"])?;
+    for connection in &mut pool {
+        connection.patience(Duration::from_secs(5))?;
+        let unexpected = connection.rest().context("waiting for an orderly close")?;
+        assert!(unexpected.is_empty(), "{:?}", String::from_utf8_lossy(&unexpected));
+    }
+    assert_faulted(&site.get(site.v4(), "/")?, &id);
+    let counters = counters(agent)?;
+    let existing = (counters.existing_found, counters.existing_drained, counters.existing_still_open);
+    assert_eq!(existing, (6, 6, 0), "{counters:?}");
+    Ok(())
+}
+
+#[test]
+fn drain_does_not_cut_a_download() -> Result<()> {
+    let instance = Instance::take()?;
+    let web = Plan::nginx("web").publish(8080, 80).serve(&instance, 80)?;
+    let mut download = instance.outside.run(|| Ok(Connection::open(Instance::published(8080))?))?;
+    let mut idle = instance.outside.run(|| Ok(Connection::open(Instance::published(8080))?))?;
+    assert!(idle.get("/")?.is_real());
+    download.send(b"GET /big HTTP/1.1\r\nHost: app\r\n\r\n")?;
+    assert!(!download.exactly(1000)?.is_empty());
+
+    let id = experiment("download");
+    let agent = instance.inject(["--container", "web"], &id, &["--duration", "3"])?;
+    assert!(idle.rest()?.is_empty(), "the idle connection closes in order");
+    assert_faulted(&instance.get(Instance::published(8080), "/")?, &id);
+    let report = agent.ended()?.target()?;
+    assert_eq!((report.counters.existing_found, report.counters.existing_drained), (2, 1), "{report:?}");
+    assert_eq!(report.counters.existing_still_open, 1, "{report:?}");
+
+    // 4 MB and the response head, of which 1000 bytes were read.
+    let rest = download.exactly(4 * 1024 * 1024 - 1000).context("the download goes on after the fault")?;
+    assert!(rest.ends_with(&[0; 1024]));
+    drop(web);
+    Ok(())
+}
+
+/// A client that keeps a connection busy loses no request when that connection is drained.
+#[test]
+fn drain_under_load_loses_no_request() -> Result<()> {
+    let site = Site::take("drainload")?;
+    let plan =
+        load::Plan { to: site.v4(), clients: 8, style: Style::KeepAlive, pause: Duration::from_millis(20) };
+    let load = Load::start(&site.client, plan);
+    load.await_real(100)?;
+    let id = experiment("drainload");
+    let agent = site.inject(&id, &["--existing-connections", "drain"])?;
+    load.await_faults(100)?;
+    agent.terminate()?;
+    load.await_real(100)?;
+    let tally = load.stop()?;
+    assert!(tally.lost().is_empty(), "{} {:?}", tally.summary(), tally.lost());
+    Ok(())
+}
+
+#[test]
+fn keep_leaves_them_alone_and_counts_them() -> Result<()> {
+    let site = Site::take("keep")?;
+    let mut pool = pool(&site, 4)?;
+    let id = experiment("keep");
+    let agent = site.inject(&id, &["--existing-connections", "keep"])?;
+    for connection in &mut pool {
+        assert!(connection.get("/")?.is_real());
+    }
+    assert_faulted(&site.get(site.v6(), "/")?, &id);
+    for connection in &mut pool {
+        assert!(connection.get("/")?.is_real());
+    }
+    let counters = counters(agent)?;
+    let existing = (counters.existing_found, counters.existing_still_open, counters.existing_drained);
+    assert_eq!(existing, (4, 4, 0), "{counters:?}");
+    for connection in &mut pool {
+        assert!(connection.get("/")?.is_real());
+    }
+    Ok(())
+}
+
+#[test]
+fn reset_resets_them_at_their_next_packet() -> Result<()> {
+    let site = Site::take("reset")?;
+    let mut pool = pool(&site, 4)?;
+    let mut other_port = site.open((TARGET_V4, COUNT_PORT).into())?;
+    assert_eq!(other_port.get("/")?.status, 200);
+    let id = experiment("reset");
+    let agent = site.inject(&id, &["--existing-connections", "reset"])?;
+    for connection in &mut pool {
+        let start = Instant::now();
+        assert_eq!(connection.get("/"), Err(Broken::Reset));
+        assert!(start.elapsed() < Duration::from_secs(1), "the reset took {:?}", start.elapsed());
+        let mut again = site.open(connection_target(&site, connection)?)?;
+        assert_faulted(&again.get("/")?, &id);
+        assert_faulted(&again.get("/")?, &id);
+    }
+    assert_eq!(other_port.get("/")?.status, 200, "a connection to another port is not touched");
+    let counters = counters(agent)?;
+    assert_eq!((counters.existing_found, counters.existing_reset), (4, 4), "{counters:?}");
+    assert!(site.get(site.v4(), "/")?.is_real());
+    Ok(())
+}
+
+/// Where to connect again: a reset socket has no peer any more, but its family.
+fn connection_target(site: &Site, connection: &Connection) -> Result<std::net::SocketAddr> {
+    Ok(if connection.local()?.is_ipv4() { site.v4() } else { site.v6() })
+}
+
+/// The responder's own connections are none of the classifier's business, however busy they are.
+#[test]
+fn reset_spares_new_connections() -> Result<()> {
+    let site = Site::take("resetload")?;
+    let id = experiment("resetload");
+    let agent = site.inject(&id, &["--existing-connections", "reset"])?;
+    let plan = load::Plan { to: site.v6(), clients: 8, style: Style::KeepAlive, pause: Duration::ZERO };
+    let load = Load::start(&site.client, plan);
+    load.await_faults(2000)?;
+    let tally = load.stop()?;
+    assert_eq!(tally.count(Outcome::Fault), tally.samples.len(), "{}", tally.summary());
+    assert_eq!(counters(agent)?.existing_reset, 0);
+    Ok(())
+}
