@@ -1,4 +1,50 @@
 //! HTTP/1.0 and HTTP/1.1.
 
-/// Held while a request is being answered.
-pub(crate) struct Busy;
+mod direct;
+mod framing;
+mod gate;
+mod head;
+mod hyper_io;
+mod one;
+mod relay;
+mod track;
+
+use std::{net::SocketAddr, sync::Arc};
+
+use hyper::server::conn::http1::Builder;
+
+use crate::{life::Seat, responder::Shared, wire::Wire};
+
+pub(crate) use track::{Busy, Track};
+
+/// Serves one client to its end.
+pub(crate) async fn serve(
+    client: Wire,
+    application: Option<Wire>,
+    shared: Arc<Shared>,
+    origin: SocketAddr,
+    seat: Seat,
+) {
+    let mut client = client;
+    if shared.decider.faults_all() && !shared.life.left() {
+        match direct::serve(client, &shared, origin, &seat).await {
+            // The fault is over and the connection goes on.
+            Some(open) => client = open,
+            None => return,
+        }
+    }
+    gate::Gate::new(client, application, shared, origin, seat).run().await;
+}
+
+/// hyper as both ways of answering use it. Its own timer for heads also runs while a connection is idle, so ours is
+/// used instead.
+fn builder(shared: &Shared) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .header_read_timeout(None)
+        .max_buf_size(shared.limits.head_bytes.max(8192))
+        // A client that has sent its request and ended its side still gets its response.
+        .half_close(true)
+        .preserve_header_case(shared.replacements.calls_application);
+    builder
+}

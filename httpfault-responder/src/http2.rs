@@ -1,1 +1,130 @@
-//! HTTP/2.
+//! Cleartext HTTP/2 with prior knowledge.
+
+use std::{
+    io,
+    net::SocketAddr,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use hyper::{server::conn::http2::Builder, service::service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    sync::oneshot,
+};
+
+use crate::{
+    answer::{Answerer, answer},
+    http1::Track,
+    life::Seat,
+    responder::Shared,
+    wire::Wire,
+};
+
+/// A peer that does not answer a ping for this long is gone.
+const PING_TIME: Duration = Duration::from_secs(20);
+const PING_EVERY: Duration = Duration::from_secs(30);
+/// Receive windows, bytes: an upload of many megabytes is not held up by acknowledgements.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 4 << 20;
+
+/// Serves one client to its end. When the fault is over the client is sent GOAWAY, and what it had begun is finished.
+pub(crate) async fn serve(client: Wire, shared: Arc<Shared>, origin: SocketAddr, seat: Seat) {
+    let track = Track::new(&seat);
+    let answerer = Arc::new(Answerer::new(&shared, origin, &track, None));
+    let service = service_fn(move |request| answer(Arc::clone(&answerer), request));
+    let (io, mut returned) = Lent::new(client);
+    let limits = &shared.limits;
+    let connection = Builder::new(TokioExecutor::new())
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.http2_streams)
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .keep_alive_interval(PING_EVERY)
+        .keep_alive_timeout(PING_TIME)
+        .serve_connection(TokioIo::new(io), service);
+    {
+        let mut connection = pin!(connection);
+        let mut left = false;
+        loop {
+            tokio::select! {
+                biased;
+                () = shared.life.leaving.cancelled(), if !left => {
+                    left = true;
+                    connection.as_mut().graceful_shutdown();
+                }
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "an HTTP/2 client connection broke off");
+                    }
+                    break;
+                }
+            }
+        }
+    }
+    if let Ok(client) = returned.try_recv() {
+        client.linger(limits.linger_time).await;
+    }
+}
+
+/// The client's connection lent to hyper, which drops its I/O and gives nothing back: dropping this one returns it.
+struct Lent {
+    wire: Option<Wire>,
+    give_back: Option<oneshot::Sender<Wire>>,
+}
+
+impl Lent {
+    fn new(wire: Wire) -> (Self, oneshot::Receiver<Wire>) {
+        let (give_back, returned) = oneshot::channel();
+        (Self { wire: Some(wire), give_back: Some(give_back) }, returned)
+    }
+
+    fn wire(self: Pin<&mut Self>) -> io::Result<Pin<&mut Wire>> {
+        self.get_mut().wire.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if let (Some(wire), Some(give_back)) = (self.wire.take(), self.give_back.take()) {
+            // Nobody waits for it where the whole connection is cut.
+            let _cut = give_back.send(wire);
+        }
+    }
+}
+
+impl AsyncRead for Lent {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        self.wire()?.poll_read(cx, out)
+    }
+}
+
+impl AsyncWrite for Lent {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.wire()?.poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.wire()?.poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.wire()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.wire()?.poll_shutdown(cx)
+    }
+}

@@ -1,6 +1,6 @@
 //! Passing bytes between client and application without looking at them.
 
-use std::{io, net::SocketAddr, sync::atomic::Ordering, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use tokio::{io::copy_bidirectional, time::timeout};
 

@@ -44,8 +44,8 @@ impl AnswerBody {
         Self { content: Content::Streamed { from, stats }, _busy: None }
     }
 
-    pub(crate) fn holding(self, busy: Option<Busy>) -> Self {
-        Self { _busy: busy, ..self }
+    pub(crate) fn holding(self, busy: Busy) -> Self {
+        Self { _busy: Some(busy), ..self }
     }
 }
 

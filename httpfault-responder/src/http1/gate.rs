@@ -1,0 +1,210 @@
+//! Some requests of a connection are faulted and some are not. The gate reads heads and decides; it never changes what
+//! it lets through.
+
+use std::{io, net::SocketAddr, sync::Arc};
+
+use bytes::Bytes;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::{
+    head::{Parsed, RequestHead},
+    one::answer_one,
+    relay::{After, Closing, relay},
+    track::Track,
+};
+use crate::{
+    answer::Answerer,
+    decide::{Facts, Phase, Verdict, path_of},
+    life::{Doing, Seat},
+    responder::Shared,
+    splice::{connect, splice},
+    stats::add_one,
+    wire::Wire,
+};
+
+/// One client connection at the gate.
+pub(super) struct Gate {
+    client: Wire,
+    /// Kept for the next spared request, as the client keeps its own.
+    application: Option<Wire>,
+    shared: Arc<Shared>,
+    origin: SocketAddr,
+    seat: Seat,
+    answerer: Option<(Arc<Answerer>, Arc<Track>)>,
+}
+
+/// What the client did next.
+enum Next {
+    Request(RequestHead),
+    /// It closed its connection between two requests, or broke it.
+    Gone,
+    /// It was idle for too long, or everything is closing.
+    Idle,
+    NotUnderstood,
+}
+
+/// What becomes of the connection.
+enum Fate {
+    GoesOn,
+    Closes,
+    Passes,
+    /// There is nothing to close in order: the application could not be reached or the client is gone.
+    Drops,
+}
+
+impl Gate {
+    pub(super) fn new(
+        client: Wire,
+        application: Option<Wire>,
+        shared: Arc<Shared>,
+        origin: SocketAddr,
+        seat: Seat,
+    ) -> Self {
+        Self { client, application, shared, origin, seat, answerer: None }
+    }
+
+    pub(super) async fn run(mut self) {
+        let fate = loop {
+            self.seat.set(Doing::Waiting);
+            let fate = match self.next().await {
+                Next::Request(head) => self.serve(head).await,
+                Next::NotUnderstood => {
+                    add_one(&self.shared.stats.not_http);
+                    Fate::Passes
+                }
+                Next::Idle => Fate::Closes,
+                Next::Gone => Fate::Drops,
+            };
+            if !matches!(fate, Fate::GoesOn) {
+                break fate;
+            }
+        };
+        let Self { client, application, shared, origin, seat, .. } = self;
+        match fate {
+            Fate::Passes => splice(client, application, &shared, origin, &seat).await,
+            Fate::Closes | Fate::GoesOn => client.linger(shared.limits.linger_time).await,
+            Fate::Drops => {}
+        }
+    }
+
+    async fn serve(&mut self, head: RequestHead) -> Fate {
+        self.seat.set(Doing::Serving);
+        let facts = Facts { method: &head.method, path: path_of(&head.target), headers: &head.headers };
+        let phase = if self.shared.life.left() { Phase::Over } else { Phase::On };
+        match self.shared.decider.verdict(facts, phase) {
+            Verdict::Spare => {
+                self.shared.stats.count_request(head.version);
+                add_one(&self.shared.stats.spared);
+                self.spare(&head).await
+            }
+            verdict @ (Verdict::Fault | Verdict::Probe) => self.fault(&head, verdict).await,
+        }
+    }
+
+    async fn fault(&mut self, head: &RequestHead, verdict: Verdict) -> Fate {
+        let (answerer, track) = self.answerer.get_or_insert_with(|| {
+            let track = Track::new(&self.seat);
+            (Arc::new(Answerer::new(&self.shared, self.origin, &track, None)), track)
+        });
+        let answerer = Arc::new(answerer.with_verdict(verdict));
+        if answer_one(&mut self.client, head, &answerer, track, &self.shared).await {
+            Fate::GoesOn
+        } else {
+            Fate::Closes
+        }
+    }
+
+    async fn spare(&mut self, head: &RequestHead) -> Fate {
+        let raw = self.client.buf.split_to(head.len).freeze();
+        let kept = self.application.take().filter(Wire::is_quiet);
+        let was_kept = kept.is_some();
+        let mut application = match kept {
+            Some(kept) => kept,
+            None => match connect(&self.shared, self.origin).await {
+                Ok(fresh) => fresh,
+                Err(_counted) => return Fate::Drops,
+            },
+        };
+        let mut after = self.relay(&mut application, head, &raw).await;
+        // The application may have closed the kept connection at the very moment; a client of its own would see that
+        // too, but would not know why its fresh connection was an old one.
+        if was_kept && after.is_err() && head.can_be_repeated() {
+            match connect(&self.shared, self.origin).await {
+                Ok(fresh) => application = fresh,
+                Err(_counted) => return Fate::Drops,
+            }
+            after = self.relay(&mut application, head, &raw).await;
+        }
+        match after {
+            Ok(After::Next) => {
+                self.application = Some(application);
+                Fate::GoesOn
+            }
+            Ok(After::Splice) => {
+                self.application = Some(application);
+                Fate::Passes
+            }
+            Ok(After::Close) => Fate::Closes,
+            Err(error) => {
+                add_one(&self.shared.stats.upstream_errors);
+                tracing::debug!(origin = %self.origin, %error, "the application did not answer");
+                Fate::Closes
+            }
+        }
+    }
+
+    async fn relay(&mut self, application: &mut Wire, head: &RequestHead, raw: &Bytes) -> io::Result<After> {
+        let closing = if self.shared.life.left() { Closing::Announced } else { Closing::No };
+        let after = relay(&mut self.client, application, head, raw.clone(), closing).await;
+        after.map_err(|no_answer| no_answer.error)
+    }
+
+    /// Waits for the next request head.
+    async fn next(&mut self) -> Next {
+        let limits = self.shared.limits;
+        let mut deadline = Instant::now() + limits.idle_time;
+        let mut begun = false;
+        loop {
+            let head_begun = self.client.buf.iter().any(|byte| !b"\r\n".contains(byte));
+            if head_begun {
+                match RequestHead::parse(&self.client.buf) {
+                    Parsed::Complete(head) if head.len <= limits.head_bytes => return Next::Request(head),
+                    Parsed::Partial if self.client.buf.len() <= limits.head_bytes => {}
+                    _ => return Next::NotUnderstood,
+                }
+                if !begun {
+                    begun = true;
+                    deadline = Instant::now() + limits.head_time;
+                }
+            } else if self.client.buf.len() > limits.head_bytes {
+                return Next::NotUnderstood;
+            }
+            let Self { client, application, shared, .. } = self;
+            tokio::select! {
+                biased;
+                filled = timeout_at(deadline, client.fill()) => match filled {
+                    Ok(Ok(1..)) => {}
+                    Ok(Ok(0)) if client.buf.is_empty() => return Next::Idle,
+                    Ok(Err(_)) => return Next::Gone,
+                    // Half a head is the application's to judge.
+                    Ok(Ok(0)) => return Next::NotUnderstood,
+                    Err(_elapsed) if head_begun => return Next::NotUnderstood,
+                    Err(_elapsed) => return Next::Idle,
+                },
+                () = shared.life.closing.cancelled(), if !head_begun => return Next::Idle,
+                () = ended(application) => *application = None,
+            }
+        }
+    }
+}
+
+/// Waits until a kept connection is closed by the application or says something unasked.
+async fn ended(application: &Option<Wire>) {
+    match application {
+        Some(wire) => {
+            let _ready = wire.stream.readable().await;
+        }
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,107 @@
+//! Whether hyper is between two requests, which it does not say itself.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
+};
+
+use tokio::sync::Notify;
+
+use crate::life::{Doing, Seat};
+
+/// What one hyper connection is doing. Written by its service, its bodies and its I/O; read by whoever drives it.
+#[derive(Debug)]
+pub(crate) struct Track {
+    seat: Seat,
+    /// Requests whose response or whose body is not done.
+    busy: AtomicUsize,
+    /// Something of a response may still be in hyper's buffer.
+    unflushed: AtomicBool,
+    /// A part of a request head was read.
+    in_head: AtomicBool,
+    requests: AtomicU64,
+    /// A request body was finished apart from the connection's own task.
+    pub(crate) changed: Notify,
+}
+
+/// Held while one side of a request is not done.
+#[derive(Debug)]
+pub(crate) struct Busy {
+    track: Arc<Track>,
+    side: Side,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Request,
+    Response,
+}
+
+impl Track {
+    pub(crate) fn new(seat: &Seat) -> Arc<Self> {
+        Arc::new(Self {
+            seat: seat.clone(),
+            busy: AtomicUsize::new(0),
+            unflushed: AtomicBool::new(false),
+            in_head: AtomicBool::new(false),
+            requests: AtomicU64::new(0),
+            changed: Notify::new(),
+        })
+    }
+
+    /// A request head is complete; its response is done when the guard goes.
+    pub(crate) fn begin(self: &Arc<Self>) -> Busy {
+        self.requests.fetch_add(1, SeqCst);
+        self.in_head.store(false, SeqCst);
+        self.seat.set(Doing::Serving);
+        self.hold(Side::Response)
+    }
+
+    /// The body of a request is read by somebody until the guard goes.
+    pub(crate) fn reading_body(self: &Arc<Self>) -> Busy {
+        self.hold(Side::Request)
+    }
+
+    fn hold(self: &Arc<Self>, side: Side) -> Busy {
+        self.busy.fetch_add(1, SeqCst);
+        Busy { track: Arc::clone(self), side }
+    }
+
+    /// Bytes came from the client.
+    pub(crate) fn on_read(&self) {
+        if self.busy.load(SeqCst) == 0 {
+            self.in_head.store(true, SeqCst);
+        }
+    }
+
+    /// hyper has handed everything to the kernel.
+    pub(crate) fn on_flush(&self) {
+        if self.busy.load(SeqCst) == 0 {
+            self.unflushed.store(false, SeqCst);
+        }
+    }
+
+    /// Whether every request so far is done to its last byte.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.busy.load(SeqCst) == 0 && !self.unflushed.load(SeqCst)
+    }
+
+    /// Number of requests, and whether a part of the next head was read.
+    pub(crate) fn progress(&self) -> (u64, bool) {
+        (self.requests.load(SeqCst), self.in_head.load(SeqCst))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        if self.side == Side::Response {
+            self.track.unflushed.store(true, SeqCst);
+        }
+        if self.track.busy.fetch_sub(1, SeqCst) == 1 {
+            self.track.seat.set(Doing::Waiting);
+        }
+        if self.side == Side::Request {
+            self.track.changed.notify_one();
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The responder through real loopback sockets: raw bytes in, raw bytes out, and a raw recording server as application.
+
+mod support;
+
+mod forwarding;
+mod http2;
+mod leaving;
+mod limits;
+mod mixed;
+mod replacement;
+mod splicing;
+mod untouched;
+mod upgrades;
+mod uploads;
