@@ -1,13 +1,17 @@
 //! bpf-linker: where it is, and which LLVM it brings.
 
 use std::{
-    env, fmt, fs,
+    env, fmt,
+    fs::File,
+    io::Read,
     path::{Path, PathBuf},
 };
 
 use crate::rustc::Rustc;
 
 const NAME: &str = "bpf-linker";
+/// Names of libraries are in the first segment of a program; a linker with LLVM inside has 100 MB more.
+const HEAD_BYTES: u64 = 256 * 1024;
 
 /// An installed bpf-linker.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,7 +67,8 @@ pub(crate) fn fitting(linkers: &[Linker], rustc: &Rustc) -> Result<Option<Linker
 /// The LLVM that the program names as its shared library, `libLLVM.so.22.1` or `libLLVM-19.so.1`.
 fn llvm_of(program: &Path) -> Option<u32> {
     // bpf-linker does not tell its LLVM; the name of the library is a string in the file.
-    let bytes = fs::read(program).ok()?;
+    let mut bytes = Vec::new();
+    File::open(program).ok()?.take(HEAD_BYTES).read_to_end(&mut bytes).ok()?;
     let prefix: &[u8] = b"libLLVM";
     bytes.windows(prefix.len()).enumerate().filter(|(_, window)| *window == prefix).find_map(|(at, _)| {
         let rest = &bytes[at + prefix.len()..];
@@ -108,9 +113,9 @@ mod tests {
             (b"\0libLLVM-19.so.1\0", Some(19)),
             (b"statically linked", None),
         ] {
-            fs::write(&file, content).unwrap();
+            std::fs::write(&file, content).unwrap();
             assert_eq!(llvm_of(&file), llvm);
         }
-        fs::remove_file(&file).unwrap();
+        std::fs::remove_file(&file).unwrap();
     }
 }

@@ -1,11 +1,14 @@
 //! What a command reports. Compilers and tests write for themselves.
-#![expect(clippy::print_stdout, reason = "the report of a command goes to standard output")]
 
-use std::{fmt::Display, time::Duration};
+use std::{
+    fmt::Display,
+    io::{self, Write},
+    time::Duration,
+};
 
-/// One line of the report.
+/// One line of the report. A reader that has seen enough, as `head` has, is no reason to stop the work.
 pub(crate) fn line(text: impl Display) {
-    println!("{text}");
+    drop(writeln!(io::stdout(), "{text}"));
 }
 
 /// Seconds up to a minute, then minutes and seconds.

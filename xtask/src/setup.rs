@@ -37,8 +37,8 @@ fn ensure_all(missing: &[&Need]) -> Result<()> {
         return Ok(());
     }
     let System::Apt(apt) = System::detect() else {
-        if let Err(error) = &toolchain {
-            eprintln!("{error}");
+        if let Err(missing) = &toolchain {
+            eprintln!("no toolchain for the kernel programs:\n  {}", missing.tried.join("\n  "));
         }
         bail!("{}", system::instructions(missing, toolchain.is_ok()));
     };

@@ -32,7 +32,7 @@ pub(crate) fn run() -> Result<()> {
         say::line(problem);
     }
     if !problems.is_empty() {
-        bail!("{} rules of CONTRIBUTING.md are broken", problems.len());
+        bail!("CONTRIBUTING.md is not followed in {} places", problems.len());
     }
     Ok(())
 }

@@ -55,7 +55,8 @@ impl Apt {
 
 fn apt_get() -> std::process::Command {
     let mut command = process::command("apt-get");
-    command.env("DEBIAN_FRONTEND", "noninteractive");
+    // Neither questions nor progress bars.
+    command.env("DEBIAN_FRONTEND", "noninteractive").args(["-o", "Dpkg::Use-Pty=0"]);
     command
 }
 

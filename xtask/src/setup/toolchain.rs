@@ -62,6 +62,8 @@ fn install_linker(apt: &Apt, rustc: &Rustc) -> Result<()> {
     cargo
         .args(["install", BPF_LINKER, "--version", BPF_LINKER_VERSION, "--locked", "--force"])
         .args(["--no-default-features", "--features", &format!("llvm-{llvm}")])
+        // Its release profile keeps debug information, which takes longer than the rest.
+        .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
         // The first for bpf-linker's own build script, the second for llvm-sys: they look in different places.
         .env("LLVM_PREFIX", &prefix)
         .env(format!("LLVM_SYS_{llvm}1_PREFIX"), &prefix);
