@@ -246,7 +246,7 @@ fn http2_with_many_streams() -> Result<()> {
     let summary = h2load(&site, 4000, "/")?;
     assert!(summary.contains("status codes: 0 2xx, 0 3xx, 0 4xx, 4000 5xx"), "{summary}");
     assert!(summary.contains("4000 done") && summary.contains("0 errored, 0 timeout"), "{summary}");
-    let one = output(site.client.command("nghttp").args(["-v", "--no-color", &url("/")]))?;
+    let one = output(site.client.command("nghttp").args(["-v", &url("/")]))?;
     assert!(one.contains(":status: 503") && one.contains(&format!("x-httpfault: {id}")), "{one}");
     let counters = agent.terminate()?.target()?.counters;
     assert_eq!((counters.requests_http2, counters.faulted), (4001, 4001), "{counters:?}");
@@ -272,7 +272,7 @@ fn http2_survives_the_end_of_the_fault() -> Result<()> {
     let site = Site::take("goaway")?;
     let agent = site.inject(&experiment("goaway"), &["--modify-response-body", "false"])?;
     let mut slow = site.client.command("nghttp");
-    slow.args(["-v", "--no-color", &url("/slow/1500")]);
+    slow.args(["-v", &url("/slow/1500")]);
     let client = std::thread::spawn(move || said(&mut slow));
     httpfault_tests::wait::until("the request to reach the application", Duration::from_secs(5), || {
         Ok(site.served()? == 1)

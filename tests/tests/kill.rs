@@ -26,10 +26,10 @@ fn sigkill_under_load() -> Result<()> {
     let site = Site::take("sigkill")?;
     let before = Traces::now()?;
     let plan = |style| load::Plan { to: site.v4(), clients: 4, style, pause: Duration::from_millis(2) };
-    let loads =
-        [Load::start(&site.client, plan(Style::Close)), Load::start(&site.client, plan(Style::KeepAlive))];
     let id = experiment("sigkill");
     let agent = site.inject(&id, &[])?;
+    let loads =
+        [Load::start(&site.client, plan(Style::Close)), Load::start(&site.client, plan(Style::KeepAlive))];
     loads.iter().try_for_each(|load| load.await_faults(200).map(drop))?;
     let killed = Instant::now();
     agent.signal(Signal::SIGKILL)?;
@@ -164,7 +164,9 @@ fn damaged_state_is_swept_up() -> Result<()> {
     let before = Traces::now()?;
     let id = experiment("damaged");
     let agent = site.inject(&id, &[])?;
-    for pid in before.new_agents()? {
+    let all = before.new_agents()?;
+    assert_eq!(all.len(), 2, "an agent and its watcher: {all:?}");
+    for &pid in &all {
         kill(Pid::from_raw(pid), Signal::SIGSTOP)?;
     }
     let directory = std::path::Path::new("/run/httpfault").join(&id);
@@ -174,7 +176,7 @@ fn damaged_state_is_swept_up() -> Result<()> {
             std::fs::write(&path, b"\0damaged").with_context(|| format!("damaging {}", path.display()))?;
         }
     }
-    for pid in before.new_agents()? {
+    for pid in all {
         kill(Pid::from_raw(pid), Signal::SIGKILL)?;
     }
     agent.ended()?;

@@ -74,21 +74,30 @@ fn drain_does_not_cut_a_download() -> Result<()> {
     Ok(())
 }
 
-/// A client that keeps a connection busy loses no request when that connection is drained.
+/// Clients that keep connections busy lose no request when those are drained, whether they pause or hardly do.
 #[test]
 fn drain_under_load_loses_no_request() -> Result<()> {
     let site = Site::take("drainload")?;
-    let plan =
-        load::Plan { to: site.v4(), clients: 8, style: Style::KeepAlive, pause: Duration::from_millis(20) };
-    let load = Load::start(&site.client, plan);
-    load.await_real(100)?;
-    let id = experiment("drainload");
-    let agent = site.inject(&id, &["--existing-connections", "drain"])?;
-    load.await_faults(100)?;
-    agent.terminate()?;
-    load.await_real(100)?;
-    let tally = load.stop()?;
-    assert!(tally.lost().is_empty(), "{} {:?}", tally.summary(), tally.lost());
+    for pause in [2, 40] {
+        let pause = Duration::from_millis(pause);
+        let load = Load::start(
+            &site.client,
+            load::Plan { to: site.v4(), clients: 8, style: Style::KeepAlive, pause },
+        );
+        load.await_real(100)?;
+        let id = experiment("drainload");
+        let agent = site.inject(&id, &["--existing-connections", "drain"])?;
+        load.await_faults(100)?;
+        let existing = counters(agent)?;
+        load.await_real(100)?;
+        let tally = load.stop()?;
+        assert!(tally.lost().is_empty(), "pause {pause:?}: {} {:?}", tally.summary(), tally.lost());
+        assert_eq!(
+            (existing.existing_found, existing.existing_still_open),
+            (8, 0),
+            "pause {pause:?}: {existing:?}"
+        );
+    }
     Ok(())
 }
 

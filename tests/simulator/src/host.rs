@@ -103,6 +103,9 @@ impl Hosts {
     /// Ends all processes of all hosts, also those that left their process group or session.
     pub(crate) fn end(&self) {
         let hosts = std::mem::take(&mut *self.hosts.lock().unwrap_or_else(PoisonError::into_inner));
-        Census::of(hosts.values().map(|host| host.mount_namespace)).end();
+        let census = Census::of(hosts.values().map(|host| host.mount_namespace));
+        // A host that is being asked for a process right now must have answered before its processes are counted.
+        hosts.into_values().filter_map(Arc::into_inner).for_each(Host::close);
+        census.end();
     }
 }

@@ -266,7 +266,8 @@ impl Builder {
                     () = stopped.cancelled() => {}
                 }
             });
-            runtime.shutdown_background();
+            // Waits until no task can start a process any more.
+            runtime.shutdown_timeout(Duration::from_secs(5));
         });
         let thread = Some(thread.map_err(problem("starting a thread"))?);
         Ok(Simulator { address, shared, stop, thread, _mountpoints: mountpoints, _directory: directory })

@@ -6,7 +6,7 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock, mpsc};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, setns, unshare};
@@ -25,6 +25,7 @@ pub(super) static FORKING: RwLock<()> = RwLock::new(());
 #[derive(Debug)]
 pub(super) struct Host {
     starter: mpsc::Sender<Start>,
+    thread: JoinHandle<()>,
     /// Inode of the namespace, by which its processes are found.
     pub(super) mount_namespace: u64,
     run: PathBuf,
@@ -43,7 +44,7 @@ impl Host {
         let (ready, entered) = mpsc::sync_channel(1);
         let (root, setup) = (directory.join("root"), setup.clone());
         let run = backing(&root, Path::new(PRIVATE[0]));
-        thread::Builder::new().name("simulated-host".to_owned()).spawn(move || {
+        let thread = thread::Builder::new().name("simulated-host".to_owned()).spawn(move || {
             let result = enter(&root, &setup);
             let entered = result.is_ok();
             // The receiver waits; and if it were gone, nobody would need this thread.
@@ -58,7 +59,7 @@ impl Host {
             }
         })?;
         let mount_namespace = entered.recv().map_err(io::Error::other)??;
-        Ok(Host { starter, mount_namespace, run })
+        Ok(Host { starter, thread, mount_namespace, run })
     }
 
     /// Starts a process on the host.
@@ -69,6 +70,13 @@ impl Host {
             return Err(io::Error::other("the thread of the simulated host has ended"));
         }
         started.await.map_err(io::Error::other)?
+    }
+
+    /// Starts nothing any more. What was started goes on.
+    pub(super) fn close(self) {
+        drop(self.starter);
+        // It can only have panicked because the runtime of a process that it was starting had ended.
+        let _ = self.thread.join();
     }
 
     /// /run is in memory: a reboot empties it.

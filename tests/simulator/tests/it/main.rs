@@ -1,0 +1,16 @@
+//! Tests of the simulator, in one program: first against independent witnesses, then behaviour by behaviour.
+
+mod support;
+
+mod botocore;
+mod moto;
+
+mod ecs;
+mod execution;
+mod faults;
+mod hosts;
+mod permissions;
+mod program;
+mod queue;
+mod scale;
+mod stopping;
