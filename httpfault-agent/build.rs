@@ -1,5 +1,4 @@
 //! Builds the kernel programs and puts the object where `datapath` embeds it: `OUT_DIR/httpfault.bpf.o`.
-#![expect(clippy::print_stdout, reason = "this is how a build script talks to cargo")]
 
 use std::{
     env,

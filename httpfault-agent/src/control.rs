@@ -1,7 +1,7 @@
 //! The control socket of a running fault: `status` and `remove` from other processes of root.
 //!
-//! One request and one answer a connection, one JSON document a line, bounded. A `stop` is answered by the end of the
-//! connection: it closes when the agent has removed the fault and exits.
+//! One request and one answer a connection, one JSON document a line, bounded. A `stop` is acknowledged at once; then
+//! the connection stays open until the agent has removed the fault and exits.
 
 use std::{path::Path, time::Duration};
 
@@ -29,6 +29,10 @@ enum Request {
     Status,
     Stop,
 }
+
+/// The answer to `stop`.
+#[derive(Debug, Serialize, Deserialize)]
+struct Acknowledged {}
 
 /// What the run loop is asked.
 #[derive(Debug)]
@@ -65,6 +69,7 @@ async fn answer(stream: UnixStream, orders: mpsc::Sender<Order>) -> Option<()> {
         Request::Stop => {
             let (reply, ended) = oneshot::channel();
             orders.send(Order::Stop(reply)).await.ok()?;
+            lines.send(serde_json::to_string(&Acknowledged {}).ok()?).await.ok()?;
             ended.await.ok()
         }
     }
@@ -81,15 +86,21 @@ pub(crate) async fn status(socket: &Path) -> anyhow::Result<FaultStatus> {
     .context("the agent did not answer within 2 s")?
 }
 
-/// Asks a running fault to end, and waits until its agent has exited, at most for `patience`.
+/// Asks a running fault to end, and waits until its agent has exited, at most for `patience`. An agent that does not
+/// even acknowledge is not waited for.
 pub(crate) async fn stop(socket: &Path, patience: Duration) -> anyhow::Result<()> {
-    timeout(patience, async {
+    let mut lines = timeout(PATIENCE, async {
         let mut lines = request(socket, &Request::Stop).await?;
-        while lines.next().await.is_some() {}
-        Ok(())
+        let Some(line) = lines.next().await else { bail!("the agent closed the connection") };
+        let Acknowledged {} = serde_json::from_str(&line?)?;
+        Ok(lines)
     })
     .await
-    .with_context(|| format!("the agent did not end within {} s", patience.as_secs()))?
+    .context("the agent did not answer within 2 s")??;
+    let ended = async { while lines.next().await.is_some() {} };
+    timeout(patience, ended)
+        .await
+        .with_context(|| format!("the agent did not end within {} s", patience.as_secs()))
 }
 
 async fn request(socket: &Path, request: &Request) -> anyhow::Result<Framed<UnixStream, LinesCodec>> {

@@ -4,7 +4,10 @@ mod attach;
 mod object;
 mod pooled;
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    collections::HashSet,
+    net::{IpAddr, SocketAddr},
+};
 
 use anyhow::{Context as _, anyhow};
 use aya::{
@@ -14,7 +17,7 @@ use aya::{
     util::KernelVersion,
 };
 use httpfault_common::{
-    abi::{self, Config, Lease, Peer, address_of, counter, map},
+    abi::{self, Config, Flow, Lease, Peer, address_of, counter, map, octets_of},
     contract::Problem,
 };
 use socket2::Socket;
@@ -37,6 +40,8 @@ pub(crate) struct Settings<'a> {
     /// 0 where the kernel cannot tell it.
     pub(crate) netns_cookie: u64,
     pub(crate) responders: &'a Responders,
+    /// Whether the classifier that resets existing connections is loaded too.
+    pub(crate) with_reset: bool,
     /// Whether steering decisions are logged.
     pub(crate) log_steering: bool,
 }
@@ -53,6 +58,7 @@ pub(crate) struct Datapath {
     logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
     lease: Array<MapData, Lease>,
     counters: PerCpuArray<MapData, u64>,
+    resets: HashMap<MapData, Flow, u8>,
     filters: Vec<pooled::Attached>,
 }
 
@@ -95,7 +101,7 @@ pub(crate) fn kernel_problems() -> Vec<Problem> {
 impl Datapath {
     /// Loads the programs and writes their configuration. Nothing is attached yet.
     pub(crate) fn load(settings: &Settings<'_>) -> anyhow::Result<Self> {
-        let mut ebpf = object::load(settings.log_steering)?;
+        let mut ebpf = object::load(settings.with_reset, settings.log_steering)?;
         let logger = settings.log_steering.then(|| object::logger(&mut ebpf)).transpose()?;
 
         let mut addresses: HashMap<_, abi::Address, u32> = take(&mut ebpf, map::ADDRESSES)?;
@@ -126,7 +132,8 @@ impl Datapath {
 
         let lease = take(&mut ebpf, map::LEASE)?;
         let counters = take(&mut ebpf, map::COUNTERS)?;
-        Ok(Self { ebpf, logger, lease, counters, filters: Vec::new() })
+        let resets = take(&mut ebpf, map::RESETS)?;
+        Ok(Self { ebpf, logger, lease, counters, resets, filters: Vec::new() })
     }
 
     /// Attaches the hooks of in-task clients, then the one of inbound connections.
@@ -172,6 +179,15 @@ impl Datapath {
             *sum = self.counters.get(&index, 0).map_or(0, |values| values.iter().sum());
         }
         sums
+    }
+
+    /// The clients whose existing connections were reset.
+    pub(crate) fn reset_clients(&self) -> HashSet<SocketAddr> {
+        let client = |flow: Flow| {
+            let ip = IpAddr::from(octets_of(flow.remote)).to_canonical();
+            Some(SocketAddr::new(ip, u16::try_from(flow.remote_port).ok()?))
+        };
+        self.resets.keys().filter_map(|flow| client(flow.ok()?)).collect()
     }
 
     /// Prints what the kernel programs logged since the last call.

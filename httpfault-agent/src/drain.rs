@@ -16,12 +16,14 @@ pub(crate) struct Sample {
 
 /// Quiet time after which a connection counts as idle, depending on what it was seen to do.
 ///
-/// A client that asks and is answered, again and again, is between two requests after a short silence. A connection
-/// that was not seen to do that may be waiting for a slow application, and one that sends without being asked is in
-/// the middle of a response that takes its time.
-const QUIET_PROVED_MS: u32 = 20;
+/// The clock of TCP_INFO is the kernel's tick (1 to 10 ms): an answer that went out in the same tick as the last
+/// request came in could be the answer to the request before. Such a tie is decided by a silence that is long beside
+/// what the application was seen to take; an answer in a later tick needs none.
+const QUIET_TIE_MS: u32 = 20;
 const QUIET_UNKNOWN_MS: u32 = 1_000;
 const QUIET_STREAMING_MS: u32 = 5_000;
+/// How many times the longest wait for an answer that was seen a tie must stay quiet.
+const TIMES_SLOWEST: u32 = 4;
 /// Requests after which a connection has proved how it is used.
 const PROOF: u32 = 3;
 
@@ -30,32 +32,50 @@ const PROOF: u32 = 3;
 pub(crate) struct History {
     last: Option<Sample>,
     requests: u32,
+    /// Something was sent since the last request.
+    sending: bool,
+    /// More was sent later, without another request: a response that takes its time.
     streaming: bool,
+    /// The longest a request was seen to wait for its answer.
+    slowest_ms: u32,
 }
 
 impl History {
     /// Takes note of a sample and tells whether the connection may be closed now.
     pub(crate) fn may_close(&mut self, now: Sample) -> bool {
-        if let Some(last) = self.last {
-            let asked = now.bytes_received > last.bytes_received;
-            let sent = now.bytes_sent > last.bytes_sent;
-            if asked {
-                self.requests += 1;
-                self.streaming = false;
-            } else if sent && last.bytes_sent > 0 {
-                self.streaming = true;
-            }
-        }
-        self.last = Some(now);
-
-        let patience = match (self.streaming, self.requests) {
-            (true, _) => QUIET_STREAMING_MS,
-            (false, requests) if requests >= PROOF => QUIET_PROVED_MS,
-            (false, _) => QUIET_UNKNOWN_MS,
-        };
-        let answered = now.since_sent_ms <= now.since_received_ms;
+        self.note(now);
+        let unanswered = now.since_received_ms < now.since_sent_ms;
         let quiet = now.since_sent_ms.min(now.since_received_ms);
-        !now.in_flight && answered && quiet >= patience
+        !now.in_flight && !unanswered && quiet >= self.patience(now)
+    }
+
+    fn note(&mut self, now: Sample) {
+        if now.since_received_ms < now.since_sent_ms {
+            self.slowest_ms = self.slowest_ms.max(now.since_received_ms);
+        }
+        let Some(last) = self.last.replace(now) else { return };
+        let asked = now.bytes_received > last.bytes_received;
+        let sent = now.bytes_sent > last.bytes_sent;
+        if asked {
+            self.requests += 1;
+            self.sending = false;
+            self.streaming = false;
+        } else if sent {
+            self.streaming |= self.sending;
+            self.sending = true;
+        }
+    }
+
+    fn patience(&self, now: Sample) -> u32 {
+        if self.streaming {
+            QUIET_STREAMING_MS
+        } else if self.requests < PROOF {
+            QUIET_UNKNOWN_MS
+        } else if now.since_sent_ms < now.since_received_ms {
+            0
+        } else {
+            QUIET_TIE_MS.max(self.slowest_ms.saturating_mul(TIMES_SLOWEST))
+        }
     }
 }
 
@@ -94,9 +114,19 @@ mod tests {
     fn a_busy_pooled_connection_is_closed_in_the_gap_between_two_requests() {
         let mut history = History::default();
         for request in 1..=4 {
-            assert!(!history.may_close(sample(request * 100, request * 200, 3, 2)));
+            assert!(!history.may_close(sample(request * 100, request * 200, 4, 4)), "could be unanswered");
         }
-        assert!(history.may_close(sample(400, 800, 26, 25)));
+        assert!(history.may_close(sample(500, 1000, 4, 0)), "answered in a later tick");
+    }
+
+    #[test]
+    fn a_tie_is_decided_by_a_silence_that_is_long_for_this_application() {
+        let mut history = History::default();
+        for request in 1..=4 {
+            assert!(!history.may_close(sample(request * 100, request * 200, 30, 60)), "unanswered for 30 ms");
+        }
+        assert!(!history.may_close(sample(400, 800, 100, 100)));
+        assert!(history.may_close(sample(400, 800, 120, 120)));
     }
 
     #[test]

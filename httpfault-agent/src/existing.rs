@@ -3,10 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     net::{Shutdown, SocketAddr},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -42,11 +39,13 @@ pub(crate) struct Finder {
     port: u16,
 }
 
-/// Counts, shared with the report.
+/// What was found and done, shared with the report.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    found: AtomicU64,
-    drained: AtomicU64,
+    /// Every existing connection, by its client.
+    found: Mutex<HashSet<SocketAddr>>,
+    /// Those whose application was told that they end.
+    told: Mutex<HashSet<SocketAddr>>,
 }
 
 /// One existing connection.
@@ -67,12 +66,12 @@ enum Look {
 }
 
 impl Tally {
-    pub(crate) fn found(&self) -> u64 {
-        self.found.load(Ordering::Relaxed)
+    pub(crate) fn found(&self) -> HashSet<SocketAddr> {
+        self.found.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(crate) fn drained(&self) -> u64 {
-        self.drained.load(Ordering::Relaxed)
+    pub(crate) fn told(&self) -> HashSet<SocketAddr> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
@@ -108,26 +107,36 @@ impl Finder {
         Ok(entries.iter().filter(ours).filter_map(with_holder).collect())
     }
 
-    /// Counts the connections that are open now; the returned clients are those to look for at the end.
-    pub(crate) fn count(&self, tally: &Tally) -> anyhow::Result<HashSet<SocketAddr>> {
-        let clients: HashSet<SocketAddr> =
-            self.established()?.into_values().map(|(_, client)| client).collect();
-        tally.found.store(clients.len() as u64, Ordering::Relaxed);
-        Ok(clients)
+    /// Takes note of the connections that are open now.
+    pub(crate) fn find(&self, tally: &Tally) -> anyhow::Result<()> {
+        let clients = self.established()?.into_values().map(|(_, client)| client);
+        tally.found.lock().unwrap_or_else(PoisonError::into_inner).extend(clients);
+        Ok(())
     }
 
-    /// How many of these clients' connections are still open.
-    pub(crate) fn still_open(&self, clients: &HashSet<SocketAddr>) -> anyhow::Result<u64> {
-        Ok(self.established()?.values().filter(|(_, client)| clients.contains(client)).count() as u64)
+    /// The clients of the connections that are open now.
+    pub(crate) fn open(&self) -> anyhow::Result<HashSet<SocketAddr>> {
+        Ok(self.established()?.into_values().map(|(_, client)| client).collect())
     }
 
-    /// Closes existing connections as soon as they are idle, until it is dropped. Each one that is found late is added
-    /// to `clients`.
-    pub(crate) async fn drain(
-        &self,
-        tally: &Tally,
-        clients: &Mutex<HashSet<SocketAddr>>,
-    ) -> anyhow::Result<()> {
+    /// Closes the application's ends of connections whose clients are gone.
+    pub(crate) fn dismiss(&self, clients: &HashSet<SocketAddr>) -> anyhow::Result<()> {
+        if clients.is_empty() {
+            return Ok(());
+        }
+        for (held, client) in self.established()?.into_values() {
+            if clients.contains(&client)
+                && let Ok(socket) = borrow(held, client)
+            {
+                // It may have been closed meanwhile, which is what is wanted.
+                let _closed = socket.shutdown(Shutdown::Both);
+            }
+        }
+        Ok(())
+    }
+
+    /// Closes existing connections as soon as they are idle, until it is dropped.
+    pub(crate) async fn drain(&self, tally: &Tally) -> anyhow::Result<()> {
         let began = Instant::now();
         let mut connections: HashMap<u64, Connection> = HashMap::new();
         let mut listed: Option<Instant> = None;
@@ -139,29 +148,23 @@ impl Finder {
             if listed.is_none_or(|at| at.elapsed() >= LIST_EVERY) {
                 listed = Some(Instant::now());
                 let established = self.established()?;
-                let mut clients = clients.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut found = tally.found.lock().unwrap_or_else(PoisonError::into_inner);
                 for (inode, (held, client)) in established {
                     if let Some(known) = connections.get_mut(&inode) {
                         known.held = held;
-                    } else if arrivals || clients.contains(&client) {
-                        if clients.insert(client) {
-                            tally.found.fetch_add(1, Ordering::Relaxed);
-                        }
+                    } else if arrivals || found.contains(&client) {
+                        found.insert(client);
                         let fresh = Connection { held, client, history: History::default(), told: None };
                         connections.insert(inode, fresh);
                     }
                 }
             }
             connections.retain(|_, connection| match connection.look() {
-                Look::Gone => {
-                    if connection.told.is_some() {
-                        tally.drained.fetch_add(1, Ordering::Relaxed);
-                    }
-                    false
-                }
+                Look::Gone => false,
                 Look::Busy => true,
                 Look::Told => {
                     connection.told.get_or_insert_with(Instant::now);
+                    tally.told.lock().unwrap_or_else(PoisonError::into_inner).insert(connection.client);
                     true
                 }
             });
@@ -175,12 +178,7 @@ impl Finder {
 impl Connection {
     /// Looks at the connection through a borrowed descriptor, and tells its application that it ends if it is idle.
     fn look(&mut self) -> Look {
-        let Ok(socket) = self.held.borrow() else { return Look::Gone };
-        let client = socket.peer_addr().ok().and_then(|peer| peer.as_socket()).map(canonical);
-        // The application may have reused the descriptor's number for something else.
-        if client != Some(self.client) {
-            return Look::Gone;
-        }
+        let Ok(socket) = borrow(self.held, self.client) else { return Look::Gone };
         let Ok(sample) = sample(&socket) else { return Look::Gone };
         match self.told {
             Some(at) if at.elapsed() < CLOSE_WITHIN => Look::Busy,
@@ -193,6 +191,15 @@ impl Connection {
             None => Look::Busy,
         }
     }
+}
+
+/// The application's end of a client's connection. The application may have closed it and reused the descriptor's
+/// number for something else, which is not touched.
+fn borrow(held: Held, client: SocketAddr) -> anyhow::Result<Socket> {
+    let socket = held.borrow()?;
+    let peer = socket.peer_addr()?.as_socket().map(canonical);
+    anyhow::ensure!(peer == Some(client), "the descriptor is another connection's");
+    Ok(socket)
 }
 
 fn told(socket: &Socket, how: Shutdown) -> Look {

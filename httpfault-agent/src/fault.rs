@@ -68,7 +68,6 @@ pub(crate) struct Run {
 struct Existing {
     finder: Arc<Finder>,
     tally: Arc<Tally>,
-    clients: Arc<Mutex<HashSet<SocketAddr>>>,
     drain: Option<JoinHandle<()>>,
 }
 
@@ -118,8 +117,8 @@ impl Fault {
         let finder =
             Arc::new(Finder::new(target.pid, target.cgroup.clone(), target.scope.clone(), spec.port));
         let tally = Arc::new(Tally::default());
-        let clients = Arc::new(Mutex::new(finder.count(&tally)?));
-        let existing = Existing { finder, tally, clients, drain: None };
+        finder.find(&tally)?;
+        let existing = Existing { finder, tally, drain: None };
         let heartbeat = Heartbeat::start(Arc::clone(&datapath), responder.stats(), Arc::clone(&run.lapsed))?;
         let mut fault = Self { target, datapath, responder, heartbeat, gone, existing };
 
@@ -195,8 +194,8 @@ impl Fault {
         let mut counters = Counters {
             connections_inbound: kernel.get(counter::STEERED),
             connections_in_task: kernel.get(counter::REDIRECTED),
-            existing_found: self.existing.tally.found(),
-            existing_drained: self.existing.tally.drained(),
+            existing_found: self.existing.tally.found().len() as u64,
+            existing_drained: self.existing.tally.told().len() as u64,
             existing_reset: kernel.get(counter::RESET),
             passed_open: [counter::PASSED_HEARTBEAT, counter::PASSED_NO_RESPONDER, counter::PASSED_ASSIGN]
                 .map(|index| kernel.get(index))
@@ -231,6 +230,7 @@ impl Fault {
                 remove_with: "httpfault-agent remove --all".into(),
             }));
         }
+        let reset = self.datapath().reset_clients();
         self.responder.leave();
         // A listener that closes resets the handshakes that are on their way to it.
         let _at_most = timeout(HANDSHAKES, self.handshakes_over()).await;
@@ -239,9 +239,10 @@ impl Fault {
 
         let mut counters = kernel_side;
         stats.fill(&mut counters);
-        let clients = self.existing.clients.lock().unwrap_or_else(PoisonError::into_inner).clone();
         // The target may be gone, and its connections with it.
-        counters.existing_still_open = self.existing.finder.still_open(&clients).unwrap_or(0);
+        let open = self.existing.still_open(&reset).unwrap_or_default();
+        counters.existing_still_open = open.len() as u64;
+        counters.existing_drained = self.existing.tally.told().difference(&open).count() as u64;
         let outcome = if counters.faulted > 0 { Outcome::Faulted } else { Outcome::NoTraffic };
         let causes =
             if outcome == Outcome::NoTraffic { causes::of_no_traffic(&counters) } else { Vec::new() };
@@ -266,11 +267,24 @@ impl Fault {
 }
 
 impl Existing {
+    /// The connections that are still open. Those whose clients were reset are open only for the application,
+    /// which has not been told: their sockets are closed, so that they take no room until some timeout.
+    fn still_open(&self, reset: &HashSet<SocketAddr>) -> anyhow::Result<HashSet<SocketAddr>> {
+        self.finder.dismiss(reset)?;
+        let open = self.finder.open()?;
+        Ok(self
+            .tally
+            .found()
+            .intersection(&open)
+            .filter(|client| !reset.contains(*client))
+            .copied()
+            .collect())
+    }
+
     fn start_draining(&mut self) {
-        let (finder, tally, known) =
-            (Arc::clone(&self.finder), Arc::clone(&self.tally), Arc::clone(&self.clients));
+        let (finder, tally) = (Arc::clone(&self.finder), Arc::clone(&self.tally));
         self.drain = Some(tokio::spawn(async move {
-            if let Err(why) = finder.drain(&tally, &known).await {
+            if let Err(why) = finder.drain(&tally).await {
                 // The target went away, which the run notices by itself.
                 log::warn!("draining existing connections stopped: {why:#}");
             }
@@ -294,6 +308,7 @@ fn load(
         // Before 5.14 user space can't read it; the cgroup alone is the scope then.
         netns_cookie: any.and_then(|socket| sys::netns_cookie(socket).ok()).unwrap_or(0),
         responders,
+        with_reset: run.spec.existing_connections == ExistingConnections::Reset,
         log_steering: run.log_steering,
     })
 }

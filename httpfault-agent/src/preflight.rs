@@ -151,8 +151,11 @@ fn ready(
 
     let mut problems = Vec::new();
     problems.extend(interface_problem(&own, &scope, spec));
-    problems.extend(proxy_port_problem(chosen.candidate, spec).map_err(unreadable)?);
-    problems.extend(state::conflict(&netns, spec).map_err(unreadable)?);
+    match state::conflict(&netns, spec).map_err(unreadable)? {
+        Some(conflict) => problems.push(conflict),
+        // Otherwise the first fault's responder would be named a second time, as a process on PROXY_PORT.
+        None => problems.extend(proxy_port_problem(chosen.candidate, spec).map_err(unreadable)?),
+    }
     if own.len() > MAX_ADDRESSES as usize {
         problems.push(Problem {
             subject: selector.to_string(),

@@ -20,7 +20,7 @@ use crate::{
     preflight::{self, Preflight, Unready},
     report::Reporter,
     signal::Signals,
-    state::{Claim, Refusal, State},
+    state::{self, Claim, Refusal, State},
     status,
     view::View,
     watch,
@@ -32,13 +32,17 @@ pub(crate) async fn run(spec: RunSpec, args: &RunArgs, reporter: &Reporter) -> a
     let signals = Signals::listen()?;
     raise_file_limit();
 
+    // Without the right to look, the preflight says which privilege is missing.
+    if state::entry(&spec.experiment_id).ok().flatten().is_some_and(|entry| entry.alive) {
+        return already_running(&spec, reporter).await;
+    }
     let preflight = preflight::look(&spec, &args.sources).await;
     if !preflight.can_run() {
         reporter.event(&Event::Refused(preflight.report(&spec)));
         return Ok(Exit::Failed);
     }
     let deadline = Deadline::after(Duration::from_secs(spec.duration_secs));
-    let claim = match Claim::take(state(&spec, &preflight, deadline)) {
+    let claim = match Claim::take(written(&spec, &preflight, deadline)) {
         Ok(claim) => Arc::new(claim),
         Err(Refusal::AlreadyRunning) => return already_running(&spec, reporter).await,
         Err(Refusal::Conflict(problem)) => return refused(&spec, &preflight, problem, reporter),
@@ -151,7 +155,8 @@ async fn end_all(faults: Vec<Fault>, mut ended: JoinSet<Ended>) -> (Vec<TargetRe
     (reports, left_behind)
 }
 
-fn state(spec: &RunSpec, preflight: &Preflight, deadline: Deadline) -> State {
+/// What is written down of the run.
+fn written(spec: &RunSpec, preflight: &Preflight, deadline: Deadline) -> State {
     State {
         experiment_id: spec.experiment_id.clone(),
         agent_pid: std::process::id(),

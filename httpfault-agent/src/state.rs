@@ -14,6 +14,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use httpfault_common::contract::{ExperimentId, Problem, RunSpec};
 use jiff::Timestamp;
+use procfs::process::FDTarget;
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -146,10 +147,8 @@ impl Entry {
     pub(crate) fn holder(&self) -> Option<u32> {
         let lock = self.dir.join(LOCK);
         procfs::process::all_processes().ok()?.filter_map(Result::ok).find_map(|process| {
-            let holds = process.fd().ok()?.filter_map(Result::ok).any(|held| match held.target {
-                procfs::process::FDTarget::Path(path) => path == lock,
-                _ => false,
-            });
+            let is_lock = |target: &FDTarget| matches!(target, FDTarget::Path(path) if *path == lock);
+            let holds = process.fd().ok()?.filter_map(Result::ok).any(|held| is_lock(&held.target));
             if holds { u32::try_from(process.pid).ok() } else { None }
         })
     }

@@ -13,7 +13,7 @@ use super::program as typed;
 use crate::{cgroup::Cgroup, netns::Netns};
 
 /// In the order in which they are attached: getpeername before connect, so that no redirected client sees loopback.
-const CLIENT_PROGRAMS: [&str; 4] =
+pub(super) const CLIENT_PROGRAMS: [&str; 4] =
     [program::GETPEERNAME4, program::GETPEERNAME6, program::CONNECT4, program::CONNECT6];
 
 /// Clients inside the task, by their container's cgroup. Nothing to do on cgroup v1, of which preflight warned.

@@ -1,8 +1,13 @@
 //! The object that build.rs embedded: one for every kernel from 5.10 on.
 
 use anyhow::Context as _;
-use aya::{Ebpf, EbpfLoader, VerifierLogLevel, programs::Program};
+use aya::{
+    Ebpf, EbpfLoader, VerifierLogLevel,
+    programs::{CgroupSockAddr, SchedClassifier, SkLookup},
+};
 use httpfault_common::abi::program;
+
+use super::{attach::CLIENT_PROGRAMS, program as typed};
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/httpfault.bpf.o"));
 
@@ -11,7 +16,9 @@ const LOG_MAP: &str = "AYA_LOGS";
 const QUIET_LOG_BYTES: u32 = 4096;
 
 /// Loads the maps and the programs. With logging off the log statements are dead code to the verifier.
-pub(super) fn load(log_steering: bool) -> anyhow::Result<Ebpf> {
+///
+/// All programs are loaded here, while the maps they refer to are still open.
+pub(super) fn load(with_reset: bool, log_steering: bool) -> anyhow::Result<Ebpf> {
     let level: u8 = if log_steering { aya_log::Level::Info as u8 } else { 0 };
     let mut loader = EbpfLoader::new();
     // No BTF is needed, so none is asked of the host.
@@ -27,15 +34,13 @@ pub(super) fn load(log_steering: bool) -> anyhow::Result<Ebpf> {
         loader.map_max_entries(LOG_MAP, QUIET_LOG_BYTES);
     }
     let mut ebpf = loader.load(OBJECT).context("loading the kernel programs' maps")?;
-    for (name, program) in ebpf.programs_mut() {
-        match program {
-            Program::SkLookup(program) => program.load(),
-            Program::CgroupSockAddr(program) => program.load(),
-            // Loaded when it is asked for: not every run resets connections.
-            _ if name == program::RESET => Ok(()),
-            _ => continue,
-        }
-        .with_context(|| format!("loading the kernel program {name}"))?;
+    let loading = |name| move || format!("loading the kernel program {name}");
+    typed::<SkLookup>(&mut ebpf, program::STEER)?.load().with_context(loading(program::STEER))?;
+    for name in CLIENT_PROGRAMS {
+        typed::<CgroupSockAddr>(&mut ebpf, name)?.load().with_context(loading(name))?;
+    }
+    if with_reset {
+        typed::<SchedClassifier>(&mut ebpf, program::RESET)?.load().with_context(loading(program::RESET))?;
     }
     Ok(ebpf)
 }
@@ -45,19 +50,13 @@ pub(super) fn logger(ebpf: &mut Ebpf) -> anyhow::Result<aya_log::EbpfLogger<&'st
     aya_log::EbpfLogger::init(ebpf).context("opening the kernel programs' log")
 }
 
-/// Unloads every program, which detaches its links.
+/// Unloads every program whose hooks are links, which detaches them. Those of the classifier were detached before.
 pub(super) fn unload(ebpf: &mut Ebpf) -> Vec<anyhow::Error> {
-    let mut errors = Vec::new();
-    for (name, program) in ebpf.programs_mut() {
-        let unloaded = match program {
-            Program::SkLookup(program) => program.unload(),
-            Program::CgroupSockAddr(program) => program.unload(),
-            Program::SchedClassifier(program) if program.fd().is_ok() => program.unload(),
-            _ => continue,
-        };
-        if let Err(why) = unloaded {
-            errors.push(anyhow::Error::from(why).context(format!("detaching {name}")));
-        }
+    let steer = typed::<SkLookup>(ebpf, program::STEER).and_then(|steer| Ok(steer.unload()?));
+    let mut errors: Vec<_> = steer.context("detaching httpfault_steer").err().into_iter().collect();
+    for name in CLIENT_PROGRAMS {
+        let client = typed::<CgroupSockAddr>(ebpf, name).and_then(|client| Ok(client.unload()?));
+        errors.extend(client.with_context(|| format!("detaching {name}")).err());
     }
     errors
 }

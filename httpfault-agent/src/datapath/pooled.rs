@@ -51,7 +51,6 @@ pub(super) fn attach(
     attached: &mut Vec<Attached>,
 ) -> anyhow::Result<()> {
     let program: &mut SchedClassifier = typed(ebpf, program::RESET)?;
-    program.load().context("loading the kernel program httpfault_reset")?;
     let tcx = KernelVersion::current().is_ok_and(|kernel| kernel >= TCX);
     netns.run(|| {
         for interface in interfaces {
