@@ -1,5 +1,7 @@
 //! Tests of the simulator, in one program: first against independent witnesses, then behaviour by behaviour.
 
+#![expect(clippy::unwrap_used, reason = "a test, or what helps it, fails where it can't go on")]
+
 mod support;
 
 mod botocore;
