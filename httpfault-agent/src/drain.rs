@@ -132,9 +132,10 @@ mod tests {
     #[test]
     fn a_response_that_pauses_is_not_cut() {
         let mut history = History::default();
-        for chunk in 1..=5 {
-            assert!(!history.may_close(sample(100, chunk * 1000, 9_000, 2_000)));
+        for chunk in 1..=3 {
+            assert!(!history.may_close(sample(100, chunk * 1000, 9_000, 800)));
         }
+        assert!(!history.may_close(sample(100, 3000, 12_000, 4_000)), "it was seen to send without being asked");
     }
 
     #[test]
