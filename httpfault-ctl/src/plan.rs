@@ -3,6 +3,8 @@
 mod choose;
 mod cost;
 mod refuse;
+#[cfg(test)]
+mod tests;
 mod windows;
 
 use std::collections::{BTreeMap, BTreeSet};

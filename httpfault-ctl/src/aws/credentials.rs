@@ -30,7 +30,7 @@ pub(super) async fn load(
         let way = format!("AWS_AUTHENTICATION_SECRET ({}, profile {profile})", path.display());
         readable(&path, &way)?;
         (loader.credentials_provider(SecretFile { path, profile }), way)
-    } else if let Some(path) = &wanted.shared_file {
+    } else if let Some(path) = wanted.shared_file.as_ref().filter(|path| decides(path)) {
         let way = format!("AWS_SHARED_CREDENTIALS_FILE ({}, profile {profile})", path.display());
         readable(path, &way)?;
         let path = path.clone();
@@ -56,6 +56,14 @@ pub(super) async fn load(
     let config = config.into_builder().credentials_provider(provider).build();
     prove(&config, &way).await?;
     Ok((config, way))
+}
+
+/// Whether the file named by AWS_SHARED_CREDENTIALS_FILE is the one to use: keys in the environment win over it, as in
+/// every SDK, and an empty file (`/dev/null`) is the usual way to say that there is none.
+fn decides(path: &Path) -> bool {
+    let keys = std::env::var_os("AWS_ACCESS_KEY_ID").is_some_and(|value| !value.is_empty());
+    let empty = std::fs::read(path).is_ok_and(|bytes| bytes.is_empty());
+    !keys && !empty
 }
 
 /// Which of the default chain's providers will answer, in the chain's order.

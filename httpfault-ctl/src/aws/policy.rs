@@ -62,11 +62,16 @@ pub(super) fn statement_for(action: &str, cluster: Option<&str>, region: Option<
 
 fn statements(cluster: Option<&str>, region: Option<&str>) -> Vec<Statement> {
     let region = region.unwrap_or("*");
+    let partition = match region {
+        cn if cn.starts_with("cn-") => "aws-cn",
+        gov if gov.starts_with("us-gov-") => "aws-us-gov",
+        _ => "aws",
+    };
     let name = cluster.map_or("*", |cluster| cluster.rsplit('/').next().unwrap_or(cluster));
-    let ecs = |kind: &str, rest: &str| format!("arn:aws:ecs:{region}:*:{kind}/{name}{rest}");
+    let ecs = |kind: &str, rest: &str| format!("arn:{partition}:ecs:{region}:*:{kind}/{name}{rest}");
     // The cluster key limits calls that name no resource of their own (service authorization reference, ECS).
     let in_cluster = (name != "*").then(|| {
-        serde_json::json!({ "ArnLike": { "ecs:cluster": format!("arn:aws:ecs:{region}:*:cluster/{name}") } })
+        serde_json::json!({ "ArnLike": { "ecs:cluster": format!("arn:{partition}:ecs:{region}:*:cluster/{name}") } })
     });
     let allow = |sid, action: &[&'static str], resource: &[String], condition: Option<serde_json::Value>| {
         Statement { sid, effect: "Allow", action: action.to_vec(), resource: resource.to_vec(), condition }
@@ -92,8 +97,8 @@ fn statements(cluster: Option<&str>, region: Option<&str>) -> Vec<Statement> {
             "Commands",
             &["ssm:SendCommand"],
             &[
-                format!("arn:aws:ssm:{region}::document/AWS-RunShellScript"),
-                format!("arn:aws:ec2:{region}:*:instance/*"),
+                format!("arn:{partition}:ssm:{region}::document/AWS-RunShellScript"),
+                format!("arn:{partition}:ec2:{region}:*:instance/*"),
             ],
             None,
         ),

@@ -42,7 +42,7 @@ pub(super) async fn run(
     if !live.is_over() {
         let recover = live.report.recover_with.clone();
         tokio::select! {
-            () = recover::recover(&mut live, console) => {}
+            () = recover::recover(&mut live, &settings.access, console) => {}
             () = recover::leave_at_third(abort, console) => {
                 return Err(CtlError::Abandoned { recover: live.may_be_on().then_some(recover) }.into());
             }

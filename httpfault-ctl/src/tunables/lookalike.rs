@@ -81,7 +81,6 @@ mod tests {
             "AWS_SESSION_TOKEN",
             "AWS_ENDPOINT_URL",
             "AWS_REGION",
-            "SERVICE_PORT",
             "NAME",
             "INSTALL_DEPENDENCY",
             "AWS_CONFIG_FILE",

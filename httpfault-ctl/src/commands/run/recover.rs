@@ -8,9 +8,10 @@ use httpfault_common::contract::ExperimentId;
 use super::{hold, live::Live, prove};
 use crate::{
     abort::Abort,
-    aws::{Action, ApiError, Sent, scripts},
+    aws::{Action, ApiError, Cloud, Sent, scripts},
     console::Console,
     fleet::InstanceId,
+    tunables::Access,
     verify,
 };
 
@@ -18,7 +19,13 @@ use crate::{
 const TO_END: Duration = Duration::from_secs(30);
 
 /// Takes off whatever the run has put on. What can't be proved goes into the report as left behind.
-pub(super) async fn recover(live: &mut Live, console: &Console) {
+pub(super) async fn recover(live: &mut Live, access: &Access, console: &Console) {
+    // The error may have been that the credentials ran out: what is fresh by now is used.
+    if live.report.error.is_some()
+        && let Ok(cloud) = Cloud::connect(access).await
+    {
+        live.cloud = cloud;
+    }
     console
         .say("taking the fault off all hosts; a second signal changes nothing, a third leaves without proof");
     let hosts: BTreeSet<InstanceId> = live.sent().into_iter().flat_map(|sent| sent.instances).collect();

@@ -1,0 +1,100 @@
+//! Run Command on a bad day.
+
+use std::time::Duration;
+
+use httpfault_simulator::{AfterCall, PingStatus, Simulator, Timing, World};
+
+use crate::support::{Site, finish, host};
+
+#[test]
+fn throttling_slows_the_run_and_fails_nothing() {
+    let site = Site::new(World::fleet(2, 1));
+    site.simulator.faults(|faults| {
+        for action in
+            ["SendCommand", "ListCommandInvocations", "DescribeTasks", "DescribeInstanceInformation"]
+        {
+            faults.throttle(action, 1.0, 1);
+        }
+    });
+    let report = finish(&mut site.on_service("run")).exits(0).json();
+    assert_eq!(report["tasks"][0]["outcome"], "faulted");
+    let throttled = site.simulator.calls().iter().filter(|call| call.error_code().is_some()).count();
+    assert!(throttled > 0, "nothing was throttled");
+}
+
+#[test]
+fn a_command_whose_answer_is_lost_is_found_and_not_sent_again() {
+    for what in [AfterCall::InternalServerError, AfterCall::DropConnection] {
+        let site = Site::new(World::fleet(1, 1));
+        // The first command is the probe, which then finds the agent missing; every send is lost once.
+        site.simulator.faults(|faults| (0..12).for_each(|_| faults.after_next("SendCommand", what)));
+        finish(&mut site.on_service("run")).exits(0);
+        for action in ["probe", "piece", "install", "inject"] {
+            assert_eq!(site.commands(action).len(), 1, "{what:?}: {action} was sent again");
+        }
+    }
+}
+
+#[test]
+fn a_command_that_runs_twice_is_one_fault() {
+    let site = Site::new(World::fleet(1, 1));
+    finish(&mut site.on_service("run")).exits(0);
+    site.take_specs();
+    site.simulator.faults(|faults| faults.run_next_commands_twice(50));
+    finish(&mut site.on_service("run")).exits(0);
+    site.assert_clean();
+}
+
+#[test]
+fn an_agent_host_that_answers_nothing_fails_alone_and_is_not_forgotten() {
+    let timing = Timing { delivery_second: Duration::from_millis(20), ..Timing::default() };
+    let site = Site::with(Simulator::builder(World::fleet(2, 1)).timing(timing).start().unwrap());
+    site.simulator.faults(|faults| faults.lose_commands_to(&host(1)));
+    let done = finish(site.on_service("run").env("HTTPFAULT_ANSWER_SECS", "8"));
+    let report = done.exits(2).json();
+    let task = |number: usize| {
+        report["tasks"].as_array().unwrap().iter().find(|t| t["instance"] == host(number)).unwrap()
+    };
+    assert_eq!(task(0)["outcome"], "faulted", "{report}");
+    assert_eq!(task(1)["outcome"], "failed", "{report}");
+    let problem = task(1)["error"]["problem"].as_str().unwrap();
+    assert!(problem.contains("Delivery Timed Out") || problem.contains("not delivered"), "{problem}");
+}
+
+#[test]
+fn an_undeliverable_command_is_named() {
+    let site = Site::new(World::fleet(2, 1));
+    site.simulator.faults(|faults| faults.undeliverable(&host(1)));
+    finish(&mut site.on_service("run")).exits(2).says("Undeliverable");
+}
+
+#[test]
+fn a_host_that_goes_offline_during_the_fault_is_judged_by_its_agents_word() {
+    let site = Site::new(World::fleet(1, 1));
+    let child = site.on_service("run").spawn().unwrap();
+    site.await_command("status", |command| {
+        command.invocations.iter().any(|i| i.stdout.contains("\"phase\":\"on\""))
+    });
+    site.simulator.edit(|world| world.ping(&host(0), PingStatus::ConnectionLost));
+    let done = crate::support::ended(child).exits(0);
+    done.says("a second look was not possible");
+}
+
+#[test]
+fn a_command_that_is_not_shown_at_once_is_waited_for() {
+    let timing = Timing { invisible_lookups: 3, ..Timing::default() };
+    let site = Site::with(Simulator::builder(World::fleet(1, 1)).timing(timing).start().unwrap());
+    finish(&mut site.on_service("run")).exits(0);
+}
+
+#[test]
+fn a_host_that_reboots_has_lost_the_fault() {
+    let site = Site::new(World::fleet(2, 1));
+    let child = site.on_service("run").env("TOTAL_CHAOS_DURATION", "6").spawn().unwrap();
+    site.await_command("status", |command| {
+        command.invocations.iter().all(|i| i.stdout.contains("\"phase\":\"on\""))
+    });
+    site.simulator.reboot(&host(1));
+    let report = crate::support::ended(child).exits(2).json();
+    assert_eq!(report["left_behind"].as_array().unwrap().len(), 0, "{report}");
+}

@@ -1,0 +1,145 @@
+//! Each exit code by running the program, and what the report says with it.
+
+use httpfault_simulator::World;
+
+use crate::support::{Site, bare, finish, host};
+
+#[test]
+fn zero_when_every_task_was_faulted_and_both_ends_were_proved() {
+    let site = Site::new(World::fleet(2, 2));
+    let report = finish(&mut site.on_service("run")).exits(0).json();
+    assert_eq!(report["exit"], 0);
+    let tasks = report["tasks"].as_array().unwrap();
+    assert_eq!(tasks.len(), 4);
+    for task in tasks {
+        assert_eq!(task["outcome"], "faulted", "{task}");
+        assert_eq!(task["counters"]["faulted"], 7);
+        assert_eq!((&task["verified_on"], &task["verified_off"]), (&true.into(), &true.into()), "{task}");
+        assert!(task["injected_at"].is_string() && task["removed_at"].is_string(), "{task}");
+    }
+    // One agent per host serves both of its tasks, and both hosts got their part in one command.
+    assert_eq!(site.specs().len(), 2);
+    assert!(site.specs().iter().all(|spec| spec["targets"].as_array().unwrap().len() == 2));
+    assert_eq!(site.commands("inject").len(), 1);
+    site.assert_clean();
+}
+
+#[test]
+fn one_when_nothing_could_be_put_on() {
+    let site = Site::new(World::fleet(1, 1));
+    site.mode(&host(0), "refuse");
+    let done = finish(&mut site.on_service("run")).exits(1);
+    assert_eq!(done.json()["tasks"][0]["error"]["problem"], "nobody listens");
+    assert_eq!(done.json()["left_behind"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn two_when_one_host_of_two_failed() {
+    let site = Site::new(World::fleet(2, 1));
+    site.mode(&host(1), "refuse");
+    let report = finish(&mut site.on_service("run")).exits(2).json();
+    let outcomes: Vec<_> =
+        report["tasks"].as_array().unwrap().iter().map(|task| task["outcome"].clone()).collect();
+    assert!(outcomes.contains(&"faulted".into()) && outcomes.contains(&"failed".into()), "{report}");
+}
+
+#[test]
+fn two_when_no_request_came() {
+    let site = Site::new(World::fleet(1, 1));
+    site.mode(&host(0), "quiet");
+    let done = finish(&mut site.on_service("run")).exits(2).says("no request was faulted");
+    assert_eq!(done.json()["tasks"][0]["outcome"], "no_traffic");
+}
+
+#[test]
+fn three_when_the_fault_can_not_be_removed() {
+    let site = Site::new(World::fleet(1, 1));
+    // The stand-in leaves its state at the end and refuses to remove it.
+    site.agent(
+        &crate::support::STUB
+            .replace("STUB_MODE:-}\" = leaves", "X\" != x")
+            .replace("STUB_MODE:-}\" != unremovable", "X\" = x"),
+    );
+    let done = finish(&mut site.on_service("run")).exits(3).says("LEFT BEHIND");
+    let left = &done.json()["left_behind"][0];
+    assert!(left["what"].as_str().unwrap().contains(&host(0)), "{left}");
+    assert!(
+        left["remove_with"].as_str().unwrap().starts_with("httpfault-ctl remove --experiment-id "),
+        "{left}"
+    );
+}
+
+#[test]
+fn a_fault_that_stays_is_removed_and_proved() {
+    let site = Site::new(World::fleet(1, 1));
+    site.mode(&host(0), "leaves");
+    finish(&mut site.on_service("run")).exits(0).says("still on at 1 host(s); removing it");
+    site.assert_clean();
+}
+
+#[test]
+fn sixty_four_for_wrong_input_before_any_call() {
+    let site = Site::new(World::fleet(1, 1));
+    finish(site.on_service("run").env("STATUS_CODE", "99")).exits(64).says("STATUS_CODE");
+    assert_eq!(site.simulator.calls().len(), 0);
+    finish(bare("run").arg("--no-such-flag")).exits(64);
+    finish(&mut bare("nonsense")).exits(64);
+}
+
+#[test]
+fn a_task_that_goes_away_is_a_warning_with_its_replacement() {
+    let site = Site::new(World::fleet(1, 1));
+    site.mode(&host(0), "gone");
+    let task = site.simulator.world().clusters[0].tasks[0].id.clone();
+    let new = site.simulator.edit(|world| {
+        let old = world.clusters[0].tasks[0].clone();
+        let new = world.replace_task(&task).unwrap();
+        // It is still there when the run begins, and its successor already shows.
+        *world.task_mut(&task).unwrap() = old;
+        new
+    });
+    let done = finish(
+        site.ctl("run")
+            .env("TASK_REPLICA_ID", &task)
+            .env("TOTAL_CHAOS_DURATION", "2")
+            .env("HTTPFAULT_OUTPUT", "json"),
+    );
+    let report = done.exits(0).says("went away").json();
+    assert_eq!(report["tasks"][0]["outcome"], "target_gone");
+    assert_eq!(report["tasks"][0]["replaced_by"][0], new.as_str());
+}
+
+#[test]
+fn serial_gives_each_task_the_whole_time_in_turn() {
+    let site = Site::new(World::fleet(1, 2));
+    let report = finish(site.on_service("run").env("SEQUENCE", "serial")).exits(0).says("4 s in all").json();
+    let times = |index: usize, what: &str| report["tasks"][index][what].as_str().unwrap().to_owned();
+    assert!(times(0, "removed_at") <= times(1, "injected_at"), "{report}");
+    assert_eq!(site.commands("inject").len(), 2);
+    assert!(site.specs().iter().all(|spec| spec["targets"].as_array().unwrap().len() == 1));
+}
+
+#[test]
+fn ramp_time_is_waited_before_and_after() {
+    let site = Site::new(World::fleet(1, 1));
+    let begin = std::time::Instant::now();
+    finish(site.on_service("run").env("RAMP_TIME", "1").env("TOTAL_CHAOS_DURATION", "1"))
+        .exits(0)
+        .says("waiting 1 s before")
+        .says("waiting 1 s after");
+    assert!(begin.elapsed().as_secs() >= 3);
+}
+
+#[test]
+fn a_service_behind_a_load_balancer_is_warned_about_without_a_terminal() {
+    let site = Site::new(World::fleet(1, 1));
+    site.simulator.edit(|world| {
+        let service = world.clusters[0].services[0].clone();
+        world.clusters[0].services[0] =
+            service.target_group("arn:aws:elasticloadbalancing:x:1:targetgroup/web/1", "web", 80);
+    });
+    finish(&mut site.on_service("plan")).exits(0).says("target group");
+    finish(&mut site.on_service("run")).exits(0).says("target group");
+    let mild = finish(site.on_service("plan").env("STATUS_CODE", "404")).exits(0);
+    assert_eq!(mild.json()["danger"], serde_json::Value::Null);
+}

@@ -1,0 +1,14 @@
+//! Runs httpfault-ctl against the AWS simulator, which runs the scripts for real; a shell script stands in for the
+//! agent.
+
+mod abort;
+mod authentication;
+mod delivery;
+mod dispatch;
+mod exit_codes;
+mod hostile;
+mod plan;
+mod refusals;
+mod remove;
+mod support;
+mod tunables;

@@ -1,0 +1,65 @@
+//! `status` and `remove` from outside a run.
+
+use std::process::Child;
+
+use httpfault_simulator::{PingStatus, World};
+
+use crate::support::{Site, ended, finish, host};
+
+/// A run whose controller is gone: its fault is on until somebody ends it.
+fn orphan(site: &Site, experiment: &str) -> Child {
+    let mut ctl = site.on_service("run");
+    let mut child = ctl.env("TOTAL_CHAOS_DURATION", "600").env("EXPERIMENT_ID", experiment).spawn().unwrap();
+    site.await_command("status", |c| {
+        c.comment.contains(experiment) && c.invocations.iter().all(|i| i.stdout.contains("\"phase\":\"on\""))
+    });
+    child.kill().unwrap();
+    child
+}
+
+#[test]
+fn status_shows_the_fault_and_remove_ends_it_by_its_id_alone() {
+    let site = Site::new(World::fleet(2, 1));
+    drop(ended(orphan(&site, "orphan-1")));
+    let status = finish(site.ctl("status").args(["--output", "json"])).exits(0).json();
+    assert_eq!(status["hosts"].as_array().unwrap().len(), 2);
+    assert_eq!(status["hosts"][0]["faults"][0]["experiment_id"], "orphan-1");
+    finish(site.ctl("status").env("EXPERIMENT_ID", "orphan-1")).exits(0).says("2 fault(s) on 2 host(s)");
+    finish(site.ctl("status").env("EXPERIMENT_ID", "another")).exits(0).says("0 fault(s) on 2 host(s)");
+
+    let mut ctl = site.ctl("remove");
+    ctl.env_remove("CLUSTER_NAME").args(["--experiment-id", "orphan-1", "--output", "json"]);
+    let report = finish(&mut ctl).exits(0).json();
+    assert_eq!(report["hosts"].as_array().unwrap().len(), 2, "{report}");
+    assert_eq!(report["hosts"][0]["removed"][0]["how"], "ended");
+    site.assert_clean();
+}
+
+#[test]
+fn remove_takes_a_whole_cluster_or_only_a_service() {
+    let site = Site::new(World::fleet(2, 1));
+    drop(ended(orphan(&site, "orphan-2")));
+    finish(site.ctl("remove").env("SERVICE_NAME", "web")).exits(0).says("experiment orphan-2 ended");
+    site.assert_clean();
+    drop(ended(orphan(&site, "orphan-3")));
+    finish(&mut site.ctl("remove")).exits(0).says("experiment orphan-3 ended");
+    site.assert_clean();
+}
+
+#[test]
+fn remove_is_content_when_nothing_is_there() {
+    let site = Site::new(World::fleet(2, 1));
+    finish(&mut site.ctl("remove")).exits(0).says("nothing was there to remove");
+    finish(site.ctl("remove").env("EXPERIMENT_ID", "never-was")).exits(0).says("nothing was there to remove");
+    let mut ctl = site.ctl("remove");
+    finish(ctl.env_remove("CLUSTER_NAME").env("EXPERIMENT_ID", "never-was")).exits(0);
+    finish(site.ctl("remove").env_remove("CLUSTER_NAME")).exits(64).says("CLUSTER_NAME");
+}
+
+#[test]
+fn a_host_that_can_not_be_asked_is_said() {
+    let site = Site::new(World::fleet(2, 1));
+    site.simulator.edit(|world| world.ping(&host(1), PingStatus::ConnectionLost));
+    finish(&mut site.ctl("remove")).exits(2).says("its SSM agent is ConnectionLost");
+    finish(&mut site.ctl("status")).exits(2).says(&host(1));
+}
