@@ -144,6 +144,11 @@ impl Agent {
         self.child.id()
     }
 
+    /// The last line it printed.
+    pub fn said(&self) -> &str {
+        self.said.last().map_or("", String::as_str)
+    }
+
     /// The next event.
     pub fn event(&mut self) -> Result<Event> {
         match self.lines.recv_timeout(EVENT) {

@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     fs,
     path::{Path, PathBuf},
-    process::{Command, id},
+    process::Command,
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
 };
@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context, Result};
 use procfs::process::Process;
 
-use crate::{netns::Namespace, wait};
+use crate::{machine, netns::Namespace, wait};
 
 /// A cgroup made for a test. Dropping it kills what runs inside.
 #[derive(Debug)]
@@ -23,8 +23,7 @@ pub struct Cgroup {
 impl Cgroup {
     pub fn create(label: &str) -> Result<Self> {
         static SERIAL: AtomicU32 = AtomicU32::new(0);
-        let name = format!("hft-{label}-{}-{}", id(), SERIAL.fetch_add(1, Ordering::Relaxed));
-        let path = mount()?.join(name);
+        let path = mount()?.join(machine::name(label, SERIAL.fetch_add(1, Ordering::Relaxed)));
         fs::create_dir(&path).with_context(|| format!("creating cgroup {}", path.display()))?;
         Ok(Self { path })
     }
@@ -51,6 +50,14 @@ pub fn mount() -> Result<PathBuf> {
     let mounts = Process::myself().and_then(|me| me.mountinfo()).context("reading /proc/self/mountinfo")?;
     let tree = mounts.0.into_iter().find(|mount| mount.fs_type == "cgroup2");
     Ok(tree.context("no cgroup v2 tree is mounted")?.mount_point)
+}
+
+/// Removes the cgroups of test processes that were killed before they could, and what runs inside.
+pub fn sweep() -> Result<()> {
+    let tree = mount()?;
+    let entries = fs::read_dir(&tree).with_context(|| format!("reading {}", tree.display()))?;
+    let orphans = entries.flatten().filter(|entry| machine::is_orphan(&entry.file_name().to_string_lossy()));
+    orphans.into_iter().try_for_each(|entry| remove(&entry.path()))
 }
 
 /// Kills what runs in a cgroup and removes it.

@@ -42,7 +42,7 @@ pub fn ensure(engine: &Engine) -> Result<String> {
 }
 
 /// nginx as installed, or as unpacked from its package, which is kept for the next time.
-fn nginx() -> Result<PathBuf> {
+pub fn nginx() -> Result<PathBuf> {
     if installed("nginx") {
         return Ok("/usr/sbin/nginx".into());
     }

@@ -27,6 +27,8 @@ pub struct Plan {
     pub style: Style,
     /// Between two requests of one client.
     pub pause: Duration,
+    /// How long a client waits for bytes of an answer.
+    pub patience: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +37,21 @@ pub enum Style {
     Close,
     /// Connections are kept as long as the other side lets them.
     KeepAlive,
+}
+
+impl Plan {
+    /// Clients that send their next request at once and wait long.
+    pub fn new(to: SocketAddr, clients: usize, style: Style) -> Self {
+        Self { to, clients, style, pause: Duration::ZERO, patience: Duration::from_secs(15) }
+    }
+
+    pub fn pause(self, pause: Duration) -> Self {
+        Self { pause, ..self }
+    }
+
+    pub fn patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
 }
 
 /// What became of one request.
@@ -153,6 +170,7 @@ fn request(plan: Plan, kept: &mut Option<Connection>) -> Outcome {
     };
     let headers: &[&str] = if plan.style == Style::Close { &["Connection: close"] } else { &[] };
     let answer = answer.and_then(|mut connection| {
+        connection.patience(plan.patience)?;
         let response = connection.ask("GET", "/", headers, b"")?;
         if plan.style == Style::Close {
             // The server ends the connection, in order; so TIME_WAIT is on its side and the port can be used again.

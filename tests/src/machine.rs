@@ -2,10 +2,15 @@
 
 use std::{
     fs::{self, File},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
+
+use crate::{cgroup, netns};
+
+/// What names of things that tests make begin with.
+const PREFIX: &str = "hft-";
 
 /// Held by a test for its whole life. Locks of different test processes exclude each other too.
 #[derive(Debug)]
@@ -16,8 +21,22 @@ pub struct Machine {
 impl Machine {
     /// Waits for its turn.
     pub fn take() -> Result<Self> {
-        Ok(Self { _lock: locked("tests.lock")? })
+        let machine = Self { _lock: locked("tests.lock")? };
+        cgroup::sweep()?;
+        netns::sweep()?;
+        Ok(machine)
     }
+}
+
+/// Name of something that this process makes and removes.
+pub fn name(label: &str, serial: u32) -> String {
+    format!("{PREFIX}{label}-{}-{serial}", std::process::id())
+}
+
+/// Whether this is a [`name`] of a process that is gone.
+pub fn is_orphan(name: &str) -> bool {
+    let pid = name.strip_prefix(PREFIX).and_then(|rest| rest.rsplit('-').nth(1));
+    pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists())
 }
 
 /// The directory of everything that lives longer than one test process.

@@ -6,7 +6,7 @@ use std::{
     net::{Ipv4Addr, Ipv6Addr},
     ops::Deref,
     path::{Path, PathBuf},
-    process::{Command, id},
+    process::Command,
     sync::atomic::{AtomicU32, Ordering},
     thread,
 };
@@ -108,7 +108,7 @@ impl Netns {
     /// Makes a namespace whose loopback is up. The name carries `label`, to be recognised in `ip netns`.
     pub fn create(label: &str) -> Result<Self> {
         static SERIAL: AtomicU32 = AtomicU32::new(0);
-        Self::named(&format!("hft-{label}-{}-{}", id(), SERIAL.fetch_add(1, Ordering::Relaxed)))
+        Self::named(&crate::machine::name(label, SERIAL.fetch_add(1, Ordering::Relaxed)))
     }
 
     /// As [`Netns::create`], with exactly that name.
@@ -135,6 +135,17 @@ impl Drop for Netns {
             eprintln!("removing network namespace {}: {error:#}", self.name);
         }
     }
+}
+
+/// Removes the namespaces of test processes that were killed before they could.
+pub fn sweep() -> Result<()> {
+    let Ok(names) = std::fs::read_dir("/run/netns") else { return Ok(()) };
+    for name in names.flatten().map(|entry| entry.file_name()) {
+        if crate::machine::is_orphan(&name.to_string_lossy()) {
+            output(Command::new("ip").args(["netns", "delete"]).arg(&name))?;
+        }
+    }
+    Ok(())
 }
 
 /// One end of a virtual cable.

@@ -1,6 +1,6 @@
 //! 200, then the fault, then 200 again: in each network mode, over IPv4 and IPv6, and for nobody else.
 
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use anyhow::Result;
 use httpfault_tests::{
@@ -127,7 +127,7 @@ fn ports_in_time_wait_are_reused_without_loss() -> Result<()> {
     let site = Site::take("timewait")?;
     output(site.client.command("sysctl").args(["-qw", "net.ipv4.ip_local_port_range=40000 40063"]))?;
     for to in site.addresses() {
-        let plan = load::Plan { to, clients: 8, style: Style::Close, pause: Duration::ZERO };
+        let plan = load::Plan::new(to, 8, Style::Close);
         let warm_up = Load::start(&site.client, plan);
         warm_up.await_real(500)?;
         let warm_up = warm_up.stop()?;

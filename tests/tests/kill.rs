@@ -25,7 +25,7 @@ const LEASE: Duration = Duration::from_secs(3);
 fn sigkill_under_load() -> Result<()> {
     let site = Site::take("sigkill")?;
     let before = Traces::now()?;
-    let plan = |style| load::Plan { to: site.v4(), clients: 4, style, pause: Duration::from_millis(2) };
+    let plan = |style| load::Plan::new(site.v4(), 4, style).pause(Duration::from_millis(2));
     let id = experiment("sigkill");
     let agent = site.inject(&id, &[])?;
     let loads =
@@ -77,7 +77,7 @@ fn sigkill_with_reset_leaves_no_filter() -> Result<()> {
     assert_at_peace(&before, &site, &id)
 }
 
-/// Asks on new connections, a quarter of a second apart, until the application answers.
+/// Asks on new connections until the application answers.
 fn time_until_real(site: &Site) -> Result<Duration> {
     wait::until("the application to answer", Duration::from_secs(10), || {
         site.client.run(|| {
@@ -88,6 +88,35 @@ fn time_until_real(site: &Site) -> Result<Duration> {
             Ok(answer.is_ok_and(|response| response.is_real()))
         })
     })
+}
+
+/// Clients that give up after 300 ms: what the stopped agent had accepted is lost, everything else waits for the lease.
+#[test]
+fn sigstop_under_load() -> Result<()> {
+    let site = Site::take("stopload")?;
+    let before = Traces::now()?;
+    let id = experiment("stopload");
+    let agent = site.inject(&id, &[])?;
+    let patience = Duration::from_millis(300);
+    let plan = load::Plan::new(site.v4(), 8, Style::Close).pause(Duration::from_millis(2)).patience(patience);
+    let load = Load::start(&site.client, plan);
+    load.await_faults(200)?;
+    let stopped = Instant::now();
+    agent.signal(Signal::SIGSTOP)?;
+    load.await_real(500)?;
+    let tally = load.stop()?;
+    let real = tally.first(Outcome::Real).context("no real answer after the stop")?;
+    assert!(real - stopped <= LEASE, "real answers only after {:?}", real - stopped);
+    let after = tally.sent_after(stopped + LEASE);
+    assert!(
+        !after.samples.is_empty() && after.count(Outcome::Real) == after.samples.len(),
+        "{}",
+        after.summary()
+    );
+    let (code, report) = agent::remove(&["--all"])?;
+    assert_eq!(code, Some(0), "{report:?}");
+    drop(agent);
+    assert_at_peace(&before, &site, &id)
 }
 
 fn stopped(label: &str) -> Result<(Site, Traces, String, Agent)> {

@@ -27,7 +27,7 @@ fn under_load(
 ) -> Result<(Ended, Tally)> {
     let site = Site::take(label)?;
     let before = Traces::now()?;
-    let plan = |to, style, pause| load::Plan { to, clients: 4, style, pause: Duration::from_millis(pause) };
+    let plan = |to, style, pause| load::Plan::new(to, 4, style).pause(Duration::from_millis(pause));
     let loads = [
         Load::start(&site.client, plan(site.v4(), Style::Close, 2)),
         Load::start(&site.client, plan(site.v6(), Style::Close, 2)),

@@ -80,10 +80,7 @@ fn drain_under_load_loses_no_request() -> Result<()> {
     let site = Site::take("drainload")?;
     for pause in [2, 40] {
         let pause = Duration::from_millis(pause);
-        let load = Load::start(
-            &site.client,
-            load::Plan { to: site.v4(), clients: 8, style: Style::KeepAlive, pause },
-        );
+        let load = Load::start(&site.client, load::Plan::new(site.v4(), 8, Style::KeepAlive).pause(pause));
         load.await_real(100)?;
         let id = experiment("drainload");
         let agent = site.inject(&id, &["--existing-connections", "drain"])?;
@@ -157,7 +154,7 @@ fn reset_spares_new_connections() -> Result<()> {
     let site = Site::take("resetload")?;
     let id = experiment("resetload");
     let agent = site.inject(&id, &["--existing-connections", "reset"])?;
-    let plan = load::Plan { to: site.v6(), clients: 8, style: Style::KeepAlive, pause: Duration::ZERO };
+    let plan = load::Plan::new(site.v6(), 8, Style::KeepAlive);
     let load = Load::start(&site.client, plan);
     load.await_faults(2000)?;
     let tally = load.stop()?;

@@ -3,6 +3,7 @@
 //! always PENDING, ListTasks ignores serviceName, there is no pagination and no `ecs.cpu-architecture`; its SSM runs
 //! nothing, succeeds at once, and lacks CancelCommand, ListCommandInvocations and DescribeInstanceInformation.
 
+use std::fmt;
 use std::io::{self, BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
@@ -36,7 +37,7 @@ pub struct MotoCluster {
 }
 
 /// Why there is no moto server or cluster.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum MotoError {
     /// Python or its packages are missing.
@@ -148,4 +149,11 @@ fn output(script: &'static str, command: &mut Command) -> Result<String, MotoErr
 
 fn parse<T: DeserializeOwned>(script: &'static str, output: &str) -> Result<T, MotoError> {
     serde_json::from_str(output).map_err(|_problem| MotoError::Failed { script, output: output.to_owned() })
+}
+
+/// Tests unwrap this, and `unwrap` prints `Debug`: what to do next must be in it.
+impl fmt::Debug for MotoError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
 }

@@ -2,6 +2,7 @@
 //! that others wrote for the client. Versions are pinned in `python/requirements.txt`; the packages come from PyPI
 //! and are kept in cargo's target directory.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ pub struct Python {
 }
 
 /// Why there is no Python to test with. Never a reason to skip a test.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum PythonError {
     /// No `python3` in PATH.
@@ -29,7 +30,7 @@ pub enum PythonError {
     Missing(#[source] io::Error),
     /// pip failed.
     #[error(
-        "installing the packages of python/requirements.txt with pip failed; it needs PyPI (or PIP_INDEX_URL):\n{0}"
+        "installing the packages of python/requirements.txt with pip failed; it needs pip (Debian: apt-get install python3-venv) and PyPI:\n{0}"
     )]
     Install(String),
     /// The directory for the packages can't be used.
@@ -121,4 +122,11 @@ fn target_directory() -> PathBuf {
     let program = std::env::current_exe().unwrap_or_default();
     let marked = program.ancestors().find(|path| path.join("CACHEDIR.TAG").is_file());
     marked.map_or_else(std::env::temp_dir, Path::to_owned)
+}
+
+/// Tests unwrap this, and `unwrap` prints `Debug`: what to do next must be in it.
+impl fmt::Debug for PythonError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
+    }
 }

@@ -1,5 +1,6 @@
 //! A running simulator, as a test holds it.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -44,7 +45,7 @@ pub struct Builder {
 }
 
 /// Why a simulator does not start.
-#[derive(Debug, Error)]
+#[derive(Error)]
 #[non_exhaustive]
 pub enum SimulatorError {
     /// The port is taken, or the like.
@@ -282,5 +283,12 @@ impl Drop for Simulator {
             let _ = thread.join();
         }
         self.shared.hosts.end();
+    }
+}
+
+/// Tests unwrap this, and `unwrap` prints `Debug`: what to do next must be in it.
+impl fmt::Debug for SimulatorError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, formatter)
     }
 }

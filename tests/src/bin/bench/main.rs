@@ -1,0 +1,61 @@
+//! What the data path costs, on this machine, as a Markdown table: how fast a fault comes and goes, what memory it
+//! takes, and what a response costs beside nginx behind an iptables REDIRECT, the way the same fault is usually made.
+
+mod compare;
+mod machine;
+mod moments;
+
+use std::{
+    io::{Write, stdout},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use httpfault_tests::{agent::binary, command::installed, machine::Machine};
+
+/// Measures the release agent.
+#[derive(Debug, Parser)]
+struct Args {
+    /// Length of each load, seconds
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Faults that are injected and removed for the times
+    #[arg(long, default_value_t = 10)]
+    faults: usize,
+    /// Open connections for the memory
+    #[arg(long, default_value_t = 1000)]
+    connections: usize,
+}
+
+/// One row: what was measured, and the numbers.
+type Row = (String, String);
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    let _machine = Machine::take()?;
+    let agent = binary()?;
+    if agent.components().any(|part| part.as_os_str() == "debug") {
+        eprintln!("measuring a debug build, {}: use `cargo xtask bench`", agent.display());
+    }
+    let mut rows = moments::injection_and_removal(args.faults)?;
+    rows.extend(moments::memory(args.connections)?);
+    print(&format!("{}\n\n", machine::description()?))?;
+    print("| measured | result |\n| --- | --- |\n")?;
+    rows.iter().try_for_each(|(what, result)| print(&format!("| {what} | {result} |\n")))?;
+
+    print("\n| server (one core; the load has another) | connections | responses/s | CPU per response |\n")?;
+    print("| --- | --- | ---: | ---: |\n")?;
+    let load = compare::Load::new(Duration::from_secs(args.seconds));
+    load.agent()?.into_iter().try_for_each(|row| print(&row.to_string()))?;
+    if installed("iptables") {
+        load.nginx_behind_redirect()?.into_iter().try_for_each(|row| print(&row.to_string()))?;
+    } else {
+        eprintln!("SKIPPED: nginx behind an iptables REDIRECT, because iptables is not installed");
+    }
+    Ok(())
+}
+
+fn print(text: &str) -> Result<()> {
+    stdout().write_all(text.as_bytes()).context("writing to standard output")
+}
