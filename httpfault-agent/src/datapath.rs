@@ -1,7 +1,7 @@
 //! The kernel side of one target's fault: loaded, configured, attached, read, detached. The only module that sees aya.
 
-mod attach;
 mod object;
+mod attach;
 mod pooled;
 
 use std::{

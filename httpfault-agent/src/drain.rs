@@ -135,7 +135,10 @@ mod tests {
         for chunk in 1..=3 {
             assert!(!history.may_close(sample(100, chunk * 1000, 9_000, 800)));
         }
-        assert!(!history.may_close(sample(100, 3000, 12_000, 4_000)), "it was seen to send without being asked");
+        assert!(
+            !history.may_close(sample(100, 3000, 12_000, 4_000)),
+            "it was seen to send without being asked"
+        );
     }
 
     #[test]

@@ -80,10 +80,6 @@ impl Finder {
         Self { pid, cgroup, scope, port }
     }
 
-    pub(crate) fn port(&self) -> u16 {
-        self.port
-    }
-
     /// The target's established connections in scope, by inode, without those that the agent itself made.
     fn established(&self) -> anyhow::Result<HashMap<u64, (Held, SocketAddr)>> {
         let entries = sockets::in_namespace_of(self.pid)?;

@@ -1,12 +1,11 @@
 //! The fault at one target, from the first socket to the last: made, proved, kept alive, ended.
 
-mod heartbeat;
 mod listen;
 mod upstream;
+mod heartbeat;
+mod pooled;
 
 use std::{
-    collections::HashSet,
-    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -20,16 +19,17 @@ use httpfault_common::{
 };
 use httpfault_responder::{Config, Destination, Limits, Responder};
 use procfs::net::{TcpNetEntry, TcpState};
-use tokio::{io::unix::AsyncFd, sync::Notify, task::JoinHandle, time::timeout};
+use tokio::{io::unix::AsyncFd, sync::Notify, time::timeout};
 
 use heartbeat::Heartbeat;
+use pooled::Pooled;
 
 use crate::{
     causes,
     cgroup::Unified,
     clock::Deadline,
     datapath::{Datapath, Responders, Settings},
-    existing::{Finder, Tally},
+    existing::Finder,
     netns::SocketMaker,
     preflight::Target,
     probe, sockets,
@@ -50,7 +50,8 @@ pub(crate) struct Fault {
     responder: Responder,
     heartbeat: Heartbeat,
     gone: AsyncFd<std::os::fd::OwnedFd>,
-    existing: Existing,
+    pooled: Pooled,
+    port: u16,
 }
 
 /// What a run gives to each of its faults.
@@ -62,13 +63,6 @@ pub(crate) struct Run {
     pub(crate) log_steering: bool,
     /// Notified when a heartbeat came too late.
     pub(crate) lapsed: Arc<Notify>,
-}
-
-/// What is done about connections that existed before.
-struct Existing {
-    finder: Arc<Finder>,
-    tally: Arc<Tally>,
-    drain: Option<JoinHandle<()>>,
 }
 
 /// What is left of a fault that has ended.
@@ -114,13 +108,10 @@ impl Fault {
         let responder = httpfault_responder::start(listen::accepting(&responders)?, config);
         let unified = target.cgroup.unified().context("opening the target's cgroup")?;
         let datapath = Arc::new(Mutex::new(load(&target, run, unified.as_ref(), &responders)?));
-        let finder =
-            Arc::new(Finder::new(target.pid, target.cgroup.clone(), target.scope.clone(), spec.port));
-        let tally = Arc::new(Tally::default());
-        finder.find(&tally)?;
-        let existing = Existing { finder, tally, drain: None };
+        let pooled =
+            Pooled::find(Finder::new(target.pid, target.cgroup.clone(), target.scope.clone(), spec.port))?;
         let heartbeat = Heartbeat::start(Arc::clone(&datapath), responder.stats(), Arc::clone(&run.lapsed))?;
-        let mut fault = Self { target, datapath, responder, heartbeat, gone, existing };
+        let mut fault = Self { target, datapath, responder, heartbeat, gone, pooled, port: spec.port };
 
         let proved = fault.steer(run, &sockets, &responders, &token).await;
         if let Err(why) = proved {
@@ -157,7 +148,7 @@ impl Fault {
         }
         match spec.existing_connections {
             ExistingConnections::Keep => {}
-            ExistingConnections::Drain => self.existing.start_draining(),
+            ExistingConnections::Drain => self.pooled.start_draining(),
             ExistingConnections::Reset => self.datapath().attach_pooled(
                 &self.target.netns,
                 &self.target.scope.interfaces,
@@ -194,8 +185,6 @@ impl Fault {
         let mut counters = Counters {
             connections_inbound: kernel.get(counter::STEERED),
             connections_in_task: kernel.get(counter::REDIRECTED),
-            existing_found: self.existing.tally.found().len() as u64,
-            existing_drained: self.existing.tally.told().len() as u64,
             existing_reset: kernel.get(counter::RESET),
             passed_open: [counter::PASSED_HEARTBEAT, counter::PASSED_NO_RESPONDER, counter::PASSED_ASSIGN]
                 .map(|index| kernel.get(index))
@@ -204,6 +193,7 @@ impl Fault {
             other_ports: kernel.get(counter::OTHER_PORT),
             ..Counters::default()
         };
+        self.pooled.count(&mut counters);
         self.responder.stats().fill(&mut counters);
         counters
     }
@@ -218,9 +208,7 @@ impl Fault {
     /// Takes the fault off: hooks first, then the connections that were given to the responder.
     pub(crate) async fn end(mut self) -> Ended {
         let mut left_behind = Vec::new();
-        if let Some(drain) = self.existing.drain.take() {
-            drain.abort();
-        }
+        self.pooled.stop_draining();
         self.heartbeat.stop();
         let kernel_side = self.counters();
         if let Err(errors) = self.datapath().detach(&self.target.netns) {
@@ -239,10 +227,10 @@ impl Fault {
 
         let mut counters = kernel_side;
         stats.fill(&mut counters);
-        // The target may be gone, and its connections with it.
-        let open = self.existing.still_open(&reset).unwrap_or_default();
-        counters.existing_still_open = open.len() as u64;
-        counters.existing_drained = self.existing.tally.told().difference(&open).count() as u64;
+        if let Err(why) = self.pooled.settle(&reset, &mut counters) {
+            // The target is gone, and its connections with it.
+            log::info!("counting existing connections: {why:#}");
+        }
         let outcome = if counters.faulted > 0 { Outcome::Faulted } else { Outcome::NoTraffic };
         let causes =
             if outcome == Outcome::NoTraffic { causes::of_no_traffic(&counters) } else { Vec::new() };
@@ -252,9 +240,8 @@ impl Fault {
 
     /// Returns when no handshake for the target's port is under way in its namespace.
     async fn handshakes_over(&self) {
-        let under_way = |entry: &TcpNetEntry| {
-            entry.state == TcpState::SynRecv && entry.local_address.port() == self.existing.finder.port()
-        };
+        let under_way =
+            |entry: &TcpNetEntry| entry.state == TcpState::SynRecv && entry.local_address.port() == self.port;
         // Without the target's process there is no table to read and no client to wait for.
         while sockets::in_namespace_of(self.target.pid).is_ok_and(|entries| entries.iter().any(under_way)) {
             tokio::time::sleep(LOOK_EVERY).await;
@@ -263,32 +250,6 @@ impl Fault {
 
     fn datapath(&self) -> MutexGuard<'_, Datapath> {
         self.datapath.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Existing {
-    /// The connections that are still open. Those whose clients were reset are open only for the application,
-    /// which has not been told: their sockets are closed, so that they take no room until some timeout.
-    fn still_open(&self, reset: &HashSet<SocketAddr>) -> anyhow::Result<HashSet<SocketAddr>> {
-        self.finder.dismiss(reset)?;
-        let open = self.finder.open()?;
-        Ok(self
-            .tally
-            .found()
-            .intersection(&open)
-            .filter(|client| !reset.contains(*client))
-            .copied()
-            .collect())
-    }
-
-    fn start_draining(&mut self) {
-        let (finder, tally) = (Arc::clone(&self.finder), Arc::clone(&self.tally));
-        self.drain = Some(tokio::spawn(async move {
-            if let Err(why) = finder.drain(&tally).await {
-                // The target went away, which the run notices by itself.
-                log::warn!("draining existing connections stopped: {why:#}");
-            }
-        }));
     }
 }
 

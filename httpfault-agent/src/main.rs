@@ -3,30 +3,30 @@
 //! `run` is the story to read: [`run::run`].
 
 mod args;
-mod causes;
-mod cgroup;
-mod clock;
-mod control;
-mod datapath;
-mod drain;
-mod existing;
-mod fault;
-mod netns;
+mod run;
 mod preflight;
-mod probe;
+mod target;
+mod sockets;
+mod cgroup;
+mod netns;
+mod scope;
+mod fault;
+mod datapath;
 mod qdisc;
+mod probe;
+mod existing;
+mod drain;
+mod causes;
+mod state;
+mod control;
+mod watch;
+mod status;
 mod remove;
 mod report;
-mod run;
-mod scope;
-mod signal;
-mod sockets;
-mod state;
-mod status;
-mod sys;
-mod target;
 mod view;
-mod watch;
+mod signal;
+mod clock;
+mod sys;
 
 use std::process::ExitCode;
 

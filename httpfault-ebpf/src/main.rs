@@ -8,13 +8,13 @@
 #![no_main]
 #![expect(unsafe_code, reason = "kernel contexts and map values are raw pointers")]
 
-mod count;
-mod local;
-mod maps;
-mod packet;
-mod pooled;
-mod scope;
 mod steer;
+mod local;
+mod pooled;
+mod packet;
+mod scope;
+mod maps;
+mod count;
 
 use aya_ebpf::{
     macros::{cgroup_sock_addr, classifier, sk_lookup},
