@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use aws_config::{BehaviorVersion, Region, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_config::{
+    BehaviorVersion, Region, SdkConfig, provider_config::ProviderConfig, retry::RetryConfig,
+    timeout::TimeoutConfig,
+};
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 
 use super::{credentials, error::ApiError};
@@ -36,9 +39,12 @@ impl Cloud {
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
             .build_https();
+        let region = Region::new(access.region.clone());
+        let base =
+            ProviderConfig::without_region().with_http_client(http.clone()).with_region(Some(region.clone()));
         let loader = aws_config::defaults(BehaviorVersion::latest())
             .http_client(http)
-            .region(Region::new(access.region.clone()))
+            .region(region)
             .retry_config(RetryConfig::adaptive().with_max_attempts(ATTEMPTS).with_max_backoff(MAX_BACKOFF))
             .timeout_config(
                 TimeoutConfig::builder()
@@ -46,7 +52,7 @@ impl Cloud {
                     .operation_timeout(CALL_TIMEOUT)
                     .build(),
             );
-        let (config, way) = credentials::load(loader, &access.credentials).await?;
+        let (config, way) = credentials::load(loader, base, &access.credentials).await?;
         Ok(Self::of(&config, way, access))
     }
 

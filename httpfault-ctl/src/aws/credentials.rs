@@ -5,7 +5,10 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use aws_config::{ConfigLoader, SdkConfig, profile::ProfileFileCredentialsProvider, sts::AssumeRoleProvider};
+use aws_config::{
+    ConfigLoader, SdkConfig, profile::ProfileFileCredentialsProvider, provider_config::ProviderConfig,
+    sts::AssumeRoleProvider,
+};
 use aws_credential_types::{
     Credentials as Keys,
     provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future},
@@ -22,6 +25,7 @@ const REREAD: Duration = Duration::from_secs(300);
 /// Loads the configuration and proves that there are credentials. Returns the way they came, in words.
 pub(super) async fn load(
     loader: ConfigLoader,
+    base: ProviderConfig,
     wanted: &Credentials,
 ) -> Result<(SdkConfig, String), ApiError> {
     let profile = wanted.profile.clone().unwrap_or_else(|| "default".to_owned());
@@ -29,12 +33,12 @@ pub(super) async fn load(
         let path = secret_path(secret, &wanted.secret_dir)?;
         let way = format!("AWS_AUTHENTICATION_SECRET ({}, profile {profile})", path.display());
         readable(&path, &way)?;
-        (loader.credentials_provider(SecretFile { path, profile }), way)
+        (loader.credentials_provider(SecretFile { path, profile, base: base.clone() }), way)
     } else if let Some(path) = wanted.shared_file.as_ref().filter(|path| decides(path)) {
         let way = format!("AWS_SHARED_CREDENTIALS_FILE ({}, profile {profile})", path.display());
         readable(path, &way)?;
         let path = path.clone();
-        (loader.credentials_provider(SecretFile { path, profile }), way)
+        (loader.credentials_provider(SecretFile { path, profile, base: base.clone() }), way)
     } else {
         let loader = match &wanted.profile {
             Some(profile) => loader.profile_name(profile),
@@ -72,7 +76,9 @@ fn environment_way(profile: &str) -> String {
     let file = |name: &str| std::env::var(name).unwrap_or_default();
     if set("AWS_ACCESS_KEY_ID") {
         "the variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY".to_owned()
-    } else if set("AWS_PROFILE") || set("AWS_CONFIG_FILE") {
+    } else if set("AWS_PROFILE")
+        || std::fs::metadata(file("AWS_CONFIG_FILE")).is_ok_and(|found| found.len() > 0)
+    {
         format!("profile {profile} of the AWS configuration files")
     } else if set("AWS_WEB_IDENTITY_TOKEN_FILE") {
         format!(
@@ -153,6 +159,8 @@ fn explain(error: &CredentialsError) -> String {
 struct SecretFile {
     path: PathBuf,
     profile: String,
+    /// For profiles that assume a role: how to reach STS.
+    base: ProviderConfig,
 }
 
 impl ProvideCredentials for SecretFile {
@@ -164,6 +172,7 @@ impl ProvideCredentials for SecretFile {
             let files =
                 EnvConfigFiles::builder().with_file(EnvConfigFileKind::Credentials, &self.path).build();
             let provider = ProfileFileCredentialsProvider::builder()
+                .configure(&self.base)
                 .profile_files(files)
                 .profile_name(&self.profile)
                 .build();

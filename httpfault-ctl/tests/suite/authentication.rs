@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use httpfault_simulator::{Role, User, World};
 
-use crate::support::{CLUSTER, Finished, Site, bare, finish};
+use crate::support::{CLUSTER, Finished, Site, bare, finish, start};
 
 const KEY: &str = "AKIDCHAOS0000000000A";
 const SECRET: &str = "never/printed+anywhere";
@@ -168,11 +168,11 @@ fn credentials_that_are_withdrawn_during_the_fault_are_named() {
         .env("SERVICE_NAME", "web")
         .env("AGENT_DIR", site.files.path())
         .env("TOTAL_CHAOS_DURATION", "3");
-    let child = ctl.spawn().unwrap();
-    site.await_command("status", |c| c.invocations.iter().all(|i| i.stdout.contains("\"phase\":\"on\"")));
+    let run = start(&mut ctl);
+    site.await_on(1);
     site.simulator.expire_sessions();
     // Fresh ones are fetched to take the fault off.
-    let done = crate::support::ended(child).exits(2);
+    let done = run.ended().exits(2);
     done.says("AWS no longer accepts the credentials from the container credentials endpoint");
     site.assert_clean();
 }

@@ -9,7 +9,7 @@ use std::{
 
 use httpfault_simulator::World;
 
-use crate::support::{STUB, Site, finish, host, sha256};
+use crate::support::{STUB, Site, finish, host, sha256, start};
 
 /// A stand-in agent that does not fit in one piece: the ballast can't be compressed.
 fn large_agent() -> String {
@@ -115,12 +115,11 @@ fn two_controllers_at_once_both_succeed() {
     site.agent(&large_agent());
     let tasks: Vec<String> =
         site.simulator.world().clusters[0].tasks.iter().map(|task| task.id.clone()).collect();
-    let start = |task: &str| {
-        site.ctl("run").env("TASK_REPLICA_ID", task).env("TOTAL_CHAOS_DURATION", "2").spawn().unwrap()
-    };
-    let children: Vec<_> = tasks.iter().map(|task| start(task)).collect();
+    let run =
+        |task: &String| start(site.ctl("run").env("TASK_REPLICA_ID", task).env("TOTAL_CHAOS_DURATION", "2"));
+    let children: Vec<_> = tasks.iter().map(run).collect();
     for child in children {
-        crate::support::ended(child).exits(0);
+        child.ended().exits(0);
     }
     assert_eq!(sha256(&installed(&site)), sha256(&site.agent_path("x86_64")));
 }
@@ -159,7 +158,7 @@ fn serve(file: Vec<u8>) -> String {
             let _gone = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&file));
         }
     });
-    format!("http://{address}/agent-{{arch}}?a='$(touch /tmp/never)'&b=1")
+    format!("http://{address}/agent-{{arch}}?a='$(touch${{IFS}}/tmp/never)'&b=1")
 }
 
 #[test]

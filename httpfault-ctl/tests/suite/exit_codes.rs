@@ -54,12 +54,7 @@ fn two_when_no_request_came() {
 #[test]
 fn three_when_the_fault_can_not_be_removed() {
     let site = Site::new(World::fleet(1, 1));
-    // The stand-in leaves its state at the end and refuses to remove it.
-    site.agent(
-        &crate::support::STUB
-            .replace("STUB_MODE:-}\" = leaves", "X\" != x")
-            .replace("STUB_MODE:-}\" != unremovable", "X\" = x"),
-    );
+    site.mode(&host(0), "stays");
     let done = finish(&mut site.on_service("run")).exits(3).says("LEFT BEHIND");
     let left = &done.json()["left_behind"][0];
     assert!(left["what"].as_str().unwrap().contains(&host(0)), "{left}");

@@ -1,5 +1,6 @@
 //! Runs httpfault-ctl against the AWS simulator, which runs the scripts for real; a shell script stands in for the
 //! agent.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking, helpers too")]
 
 mod abort;
 mod authentication;

@@ -1,26 +1,23 @@
 //! `status` and `remove` from outside a run.
 
-use std::process::Child;
-
 use httpfault_simulator::{PingStatus, World};
 
-use crate::support::{Site, ended, finish, host};
+use crate::support::{Site, finish, host, start};
 
 /// A run whose controller is gone: its fault is on until somebody ends it.
-fn orphan(site: &Site, experiment: &str) -> Child {
+fn orphan(site: &Site, experiment: &str) {
+    let seen = site.times_on();
     let mut ctl = site.on_service("run");
-    let mut child = ctl.env("TOTAL_CHAOS_DURATION", "600").env("EXPERIMENT_ID", experiment).spawn().unwrap();
-    site.await_command("status", |c| {
-        c.comment.contains(experiment) && c.invocations.iter().all(|i| i.stdout.contains("\"phase\":\"on\""))
-    });
-    child.kill().unwrap();
-    child
+    let run = start(ctl.env("TOTAL_CHAOS_DURATION", "600").env("EXPERIMENT_ID", experiment));
+    site.await_on(seen + 2);
+    // Killed, not asked to end.
+    drop(run);
 }
 
 #[test]
 fn status_shows_the_fault_and_remove_ends_it_by_its_id_alone() {
     let site = Site::new(World::fleet(2, 1));
-    drop(ended(orphan(&site, "orphan-1")));
+    orphan(&site, "orphan-1");
     let status = finish(site.ctl("status").args(["--output", "json"])).exits(0).json();
     assert_eq!(status["hosts"].as_array().unwrap().len(), 2);
     assert_eq!(status["hosts"][0]["faults"][0]["experiment_id"], "orphan-1");
@@ -38,10 +35,10 @@ fn status_shows_the_fault_and_remove_ends_it_by_its_id_alone() {
 #[test]
 fn remove_takes_a_whole_cluster_or_only_a_service() {
     let site = Site::new(World::fleet(2, 1));
-    drop(ended(orphan(&site, "orphan-2")));
+    orphan(&site, "orphan-2");
     finish(site.ctl("remove").env("SERVICE_NAME", "web")).exits(0).says("experiment orphan-2 ended");
     site.assert_clean();
-    drop(ended(orphan(&site, "orphan-3")));
+    orphan(&site, "orphan-3");
     finish(&mut site.ctl("remove")).exits(0).says("experiment orphan-3 ended");
     site.assert_clean();
 }

@@ -59,7 +59,7 @@ run)
     [ "${STUB_MODE:-}" != quiet ] || { outcome=no_traffic; count='{}'; }
     [ "$reason" != target_gone ] || outcome=target_gone
     at=$(cat "$state/at")
-    [ "${STUB_MODE:-}" = leaves ] || rm -rf "$state"
+    case ${STUB_MODE:-} in leaves | stays) ;; *) rm -rf "$state" ;; esac
     printf '{"event":"removed","exit":0,"experiment_id":"%s","reason":"%s","injected_at":"%s","removed_at":"%s","targets":[' \
         "$id" "$reason" "$at" "$(now)"
     each_target "$targets" '{"target":"%s %s","outcome":"'$outcome'","counters":'$count'}'
@@ -77,7 +77,7 @@ status)
     printf ']}\n'
     ;;
 remove)
-    [ "${STUB_MODE:-}" != unremovable ] || { echo '{"exit":1,"removed":[]}'; exit 1; }
+    [ "${STUB_MODE:-}" != stays ] || { echo '{"exit":1,"removed":[]}'; exit 1; }
     if [ "$2" = --all ]; then which=$(ls /run/httpfault); else which=$3; fi
     removed=
     for id in $which; do

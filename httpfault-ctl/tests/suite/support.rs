@@ -10,6 +10,10 @@ use std::{
 };
 
 use httpfault_simulator::{CommandView, Simulator, World};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -22,6 +26,9 @@ pub(crate) struct Site {
     pub(crate) simulator: Simulator,
     pub(crate) files: TempDir,
 }
+
+/// A program that runs.
+pub(crate) struct Running(Option<Child>);
 
 /// A finished program, shown whole when an assertion fails.
 pub(crate) struct Finished {
@@ -117,6 +124,18 @@ impl Site {
         assert!(found.is_some(), "no {action} command: {:#?}", self.simulator.commands());
     }
 
+    /// Waits until `status` commands have shown the fault on so often, host by host.
+    pub(crate) fn await_on(&self, times: usize) {
+        let found =
+            self.simulator.wait_for_commands(PATIENCE, |commands| (seen_on(commands) >= times).then_some(()));
+        assert!(found.is_some(), "the fault was not on {times} times: {:#?}", self.simulator.commands());
+    }
+
+    /// How often that was up to now.
+    pub(crate) fn times_on(&self) -> usize {
+        seen_on(&self.simulator.commands())
+    }
+
     pub(crate) fn commands(&self, action: &str) -> Vec<CommandView> {
         let mark = format!(" {action} ");
         self.simulator.commands().into_iter().filter(|command| command.comment.contains(&mark)).collect()
@@ -140,6 +159,11 @@ pub(crate) fn host(number: usize) -> String {
     format!("i-{number:017}")
 }
 
+fn seen_on(commands: &[CommandView]) -> usize {
+    let invocations = commands.iter().flat_map(|command| &command.invocations);
+    invocations.filter(|invocation| invocation.stdout.contains("\"phase\":\"on\"")).count()
+}
+
 /// The program with an empty environment.
 pub(crate) fn bare(command: &str) -> Command {
     let mut ctl = Command::new(env!("CARGO_BIN_EXE_httpfault-ctl"));
@@ -150,15 +174,36 @@ pub(crate) fn bare(command: &str) -> Command {
 }
 
 pub(crate) fn finish(ctl: &mut Command) -> Finished {
-    ended(ctl.spawn().unwrap())
+    start(ctl).ended()
 }
 
-pub(crate) fn ended(child: Child) -> Finished {
-    let output = child.wait_with_output().unwrap();
-    Finished {
-        code: output.status.code().unwrap_or(-1),
-        stdout: String::from_utf8(output.stdout).unwrap(),
-        stderr: String::from_utf8(output.stderr).unwrap(),
+pub(crate) fn start(ctl: &mut Command) -> Running {
+    Running(Some(ctl.spawn().unwrap()))
+}
+
+impl Running {
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = self.0.as_ref().unwrap().id();
+        kill(Pid::from_raw(i32::try_from(id).unwrap()), signal).unwrap();
+    }
+
+    pub(crate) fn ended(mut self) -> Finished {
+        let output = self.0.take().unwrap().wait_with_output().unwrap();
+        Finished {
+            code: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+        }
+    }
+}
+
+impl Drop for Running {
+    /// A test that fails leaves no program behind.
+    fn drop(&mut self) {
+        if let Some(mut child) = self.0.take() {
+            let _already_gone = child.kill();
+            let _reaped = child.wait();
+        }
     }
 }
 

@@ -5,7 +5,6 @@ use std::{collections::BTreeSet, time::Duration};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    inject::MARGIN,
     live::Live,
     prove::{faulted_so_far, silent, tolerate},
 };
@@ -40,7 +39,7 @@ async fn until_over(
 ) -> anyhow::Result<Vec<Answer>> {
     let begin = Instant::now();
     // The proof that it is on took some of the time already; the hosts' clocks decide, this is only how long to wait.
-    let end = begin + length + MARGIN + live.cloud.answer_within();
+    let end = begin + length + live.cloud.answer_within();
     let mut faulted = None;
     let mut looks = 0;
     loop {

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// What the agent may take beyond the duration: to start, and to finish open connections at the end.
-pub(super) const MARGIN: Duration = Duration::from_secs(45);
+const MARGIN: Duration = Duration::from_secs(45);
 /// A command that reaches a host later than this does nothing; clocks may differ by most of it.
 const LATEST_START_SECS: i64 = 300;
 

@@ -11,7 +11,7 @@ use crate::{
     console::Console,
     fleet::InstanceId,
     plan::HostRun,
-    report::TaskOutcome,
+    report::{TaskOutcome, TaskReport},
     verify::{self, Steering},
 };
 
@@ -101,7 +101,7 @@ pub(super) async fn prove_off(
                 "instance {host}: its agent reported the end, a second look was not possible ({why})"
             ));
         } else {
-            live.left_on(&host, why);
+            live.left_on(&host, format!("{why}; its agent ends the fault by itself at the deadline"));
         }
     }
     Ok(())
@@ -134,16 +134,16 @@ async fn still_on(
 fn seen_off(live: &mut Live, answer: &Answer) {
     let host = answer.instance.as_str();
     let tried = |outcome: TaskOutcome| outcome != TaskOutcome::NotTried;
-    let aborted = live.report.aborted || live.report.error.is_some();
     for task in live.report.tasks.iter_mut().filter(|task| task.instance == host) {
-        task.verified_off = tried(task.outcome) || (aborted && task.injected_at.is_some());
+        task.verified_off = tried(task.outcome) || task.injected_at.is_some();
     }
 }
 
 /// Whether the agent itself reported the end of everything on this host.
 fn ended_by_itself(live: &Live, host: &InstanceId) -> bool {
     let mut here = live.report.tasks.iter().filter(|task| task.instance == host.as_str()).peekable();
-    here.peek().is_some() && here.all(|task| task.removed_at.is_some() || task.outcome == TaskOutcome::Failed)
+    let never_on = |task: &TaskReport| task.outcome == TaskOutcome::Failed && task.injected_at.is_none();
+    here.peek().is_some() && here.all(|task| task.removed_at.is_some() || never_on(task))
 }
 
 /// Names the tasks that a service started in place of those that went away. It is only an explanation: when it can't

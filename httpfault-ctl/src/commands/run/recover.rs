@@ -30,17 +30,17 @@ pub(super) async fn recover(live: &mut Live, access: &Access, console: &Console)
         .say("taking the fault off all hosts; a second signal changes nothing, a third leaves without proof");
     let hosts: BTreeSet<InstanceId> = live.sent().into_iter().flat_map(|sent| sent.instances).collect();
     let done = take_off(live, &hosts, console).await;
-    let proved = prove::prove_off(live, hosts.clone(), console).await;
     if let Err(error) = hold::take_everything(live).await {
         live.warn(format!("the agents' reports could not be read: {error:#}"));
     }
+    let proved = prove::prove_off(live, hosts.clone(), console).await;
     live.all_proved_off();
     let Err(error) = done.and(proved) else { return };
     for host in hosts {
         let seen_off =
             live.report.tasks.iter().any(|task| task.instance == host.as_str() && task.verified_off);
         if !seen_off {
-            live.left_on(&host, format!("{error}; the agent ends the fault by itself at the deadline"));
+            live.left_on(&host, format!("{error}; its agent ends the fault by itself at the deadline"));
         }
     }
 }
