@@ -19,7 +19,10 @@ pub(crate) use body::AnswerBody;
 pub(crate) use onward::NoAnswer as Unanswered;
 pub(crate) use replacement::Replacements;
 
-use self::{drain::Disposal, onward::Onward};
+use self::{
+    drain::{Fate, dispose},
+    onward::Onward,
+};
 use crate::{
     decide::{Facts, PROBE, Phase, Verdict, path_of},
     http1::Track,
@@ -81,14 +84,14 @@ pub(crate) async fn answer(
         stats.count_request(request.version());
     }
     let response = match verdict {
-        Verdict::Probe => probed(&answerer, request),
+        Verdict::Probe => probed(&answerer, request).await,
         Verdict::Fault => {
             add_one(&stats.faulted);
             // A tunnel is never opened for a faulted request, so there is nothing to ask the application for.
             if answerer.shared.replacements.calls_application && request.method() != Method::CONNECT {
                 Box::pin(forward::with_status_replaced(&answerer, request)).await
             } else {
-                replaced(&answerer, request)
+                replaced(&answerer, request).await
             }
         }
         Verdict::Spare => {
@@ -100,21 +103,22 @@ pub(crate) async fn answer(
 }
 
 /// The fault, without the application.
-fn replaced(answerer: &Answerer, request: Request<Incoming>) -> Response<AnswerBody> {
+async fn replaced(answerer: &Answerer, request: Request<Incoming>) -> Response<AnswerBody> {
     let shared = &answerer.shared;
     let mut response = shared.replacements.response(request.method(), request.headers());
     let is_http1 = request.version() != Version::HTTP_2;
-    if is_http1 && *request.method() == Method::CONNECT {
-        // The client may take what follows for a tunnel.
+    // The client may take what follows for a tunnel.
+    let is_tunnel = *request.method() == Method::CONNECT;
+    let fate = dispose(request, shared, &answerer.track).await;
+    if is_http1 && (is_tunnel || fate == Fate::Closes) {
         close(&mut response);
     }
-    Disposal::of(request).begin(&mut response, is_http1, shared, &answerer.track);
     response
 }
 
 /// The fault as the driver's probe gets it: the application is left alone even where faults call it.
-fn probed(answerer: &Answerer, request: Request<Incoming>) -> Response<AnswerBody> {
-    let mut response = replaced(answerer, request);
+async fn probed(answerer: &Answerer, request: Request<Incoming>) -> Response<AnswerBody> {
+    let mut response = replaced(answerer, request).await;
     if let Ok(token) = HeaderValue::from_str(answerer.shared.decider.probe_token()) {
         response.headers_mut().insert(PROBE, token);
     }

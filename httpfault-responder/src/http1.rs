@@ -42,6 +42,7 @@ fn builder(shared: &Shared) -> Builder {
     let mut builder = Builder::new();
     builder
         .header_read_timeout(None)
+        .max_header_size(shared.limits.head_bytes)
         .max_buf_size(shared.limits.head_bytes.max(8192))
         // A client that has sent its request and ended its side still gets its response.
         .half_close(true)

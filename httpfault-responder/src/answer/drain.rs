@@ -1,77 +1,90 @@
 //! Request bodies that nobody wants.
 
-use std::sync::Arc;
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use http_body_util::BodyExt;
 use hyper::{
-    Request, Response, Version,
+    Request, Version,
     body::{Body, Incoming},
-    header::{CONNECTION, HeaderValue},
 };
 use tokio::time::timeout;
 
-use super::{body::AnswerBody, headers::expects_continue};
+use super::headers::expects_continue;
 use crate::{http1::Track, responder::Shared};
 
-/// What becomes of the body of a request that is answered without it.
-pub(super) enum Disposal {
-    /// There is none.
-    None,
-    /// Read in the background within limits, so that a client that sends all of it before it reads gets the response.
-    Drain(Incoming),
-    /// Not asked for: the client waits for 100 Continue. The connection ends, because whether it still sends the body
-    /// is up to it (RFC 9110 section 10.1.1).
-    Refuse,
+/// How long an HTTP/1 response waits for the end of a chunked request body. When the response is faster, hyper does not
+/// tell the end of such a body before the next request, so the connection has to end with it.
+const CHUNKED_TIME: Duration = Duration::from_secs(1);
+
+/// What the response has to say about the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    Stays,
+    Closes,
 }
 
-impl Disposal {
-    pub(super) fn of(request: Request<Incoming>) -> Self {
-        if request.body().is_end_stream() {
-            return Self::None;
-        }
-        // HTTP/1.0 has no 100 Continue, and in HTTP/2 a body can be refused alone.
-        if request.version() == Version::HTTP_11 && expects_continue(request.headers()) {
-            return Self::Refuse;
-        }
-        Self::Drain(request.into_body())
+/// Sees to it that the body of a request that is answered without it is read, within limits: a client that sends all of
+/// it before it reads gets the response and not a reset. Most of that happens after the response.
+pub(super) async fn dispose(request: Request<Incoming>, shared: &Shared, track: &Arc<Track>) -> Fate {
+    if request.body().is_end_stream() {
+        return Fate::Stays;
     }
-
-    /// Begins it. An announced body beyond the limit ends the connection, and the response says so.
-    pub(super) fn begin(
-        self,
-        response: &mut Response<AnswerBody>,
-        is_http1: bool,
-        shared: &Shared,
-        track: &Arc<Track>,
-    ) {
-        let limit = shared.limits.drain_bytes;
-        let closes = match &self {
-            Self::None => false,
-            Self::Refuse => true,
-            Self::Drain(body) => body.size_hint().lower() > limit,
-        };
-        if closes && is_http1 {
-            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-        }
-        if let Self::Drain(body) = self {
-            let time = shared.limits.drain_time;
-            let reading = track.reading_body();
-            tokio::spawn(async move {
-                let _reading = reading;
-                if timeout(time, drain(body, limit)).await.is_err() {
-                    tracing::debug!("a request body took too long; giving it up");
-                }
-            });
-        }
+    // The client waits to be asked for its body, and whether it sends it after a final response is up to it (RFC 9110
+    // section 10.1.1). HTTP/1.0 has no 100 Continue, and in HTTP/2 a body can be refused alone.
+    if request.version() == Version::HTTP_11 && expects_continue(request.headers()) {
+        return Fate::Closes;
     }
+    let is_http2 = request.version() == Version::HTTP_2;
+    let limit = shared.limits.drain_bytes;
+    let (length, too_long) = {
+        let size = request.body().size_hint();
+        (size.exact(), size.lower() > limit)
+    };
+    let mut drain: Drain = Box::pin(drain(request.into_body(), limit));
+    if !is_http2 && length.is_none() {
+        if let Ok(end) = timeout(CHUNKED_TIME, &mut drain).await {
+            return if end == End::Reached { Fate::Stays } else { Fate::Closes };
+        }
+        go_on(drain, shared, track);
+        return Fate::Closes;
+    }
+    go_on(drain, shared, track);
+    if too_long { Fate::Closes } else { Fate::Stays }
 }
 
-/// Reads until the end or the limit.
-async fn drain(mut body: Incoming, limit: u64) {
+type Drain = Pin<Box<dyn Future<Output = End> + Send>>;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Reached,
+    /// The body is longer than the limit, or broke off.
+    GivenUp,
+}
+
+fn go_on(drain: Drain, shared: &Shared, track: &Arc<Track>) {
+    let time = shared.limits.drain_time;
+    let reading = track.reading_body();
+    tokio::spawn(async move {
+        let _reading = reading;
+        if timeout(time, drain).await.is_err() {
+            tracing::debug!("a request body took too long; giving it up");
+        }
+    });
+}
+
+/// Reads until the end or the limit. Where the length is known the end is told from it: hyper ends the stream itself
+/// only with the next request if the response was faster.
+async fn drain(mut body: Incoming, limit: u64) -> End {
     let mut bytes = 0;
-    while bytes <= limit
-        && let Some(Ok(frame)) = body.frame().await
-    {
-        bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+    while !body.is_end_stream() {
+        match body.frame().await {
+            None => break,
+            Some(Ok(frame)) => bytes += frame.data_ref().map_or(0, |data| data.len() as u64),
+            Some(Err(_)) => return End::GivenUp,
+        }
+        if bytes > limit {
+            return End::GivenUp;
+        }
     }
+    End::Reached
 }

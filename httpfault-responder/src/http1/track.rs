@@ -15,6 +15,8 @@ pub(crate) struct Track {
     seat: Seat,
     /// Requests whose response or whose body is not done.
     busy: AtomicUsize,
+    /// Responses that hyper has not taken to their end.
+    responses: AtomicUsize,
     /// Something of a response may still be in hyper's buffer.
     unflushed: AtomicBool,
     /// A part of a request head was read.
@@ -42,6 +44,7 @@ impl Track {
         Arc::new(Self {
             seat: seat.clone(),
             busy: AtomicUsize::new(0),
+            responses: AtomicUsize::new(0),
             unflushed: AtomicBool::new(false),
             in_head: AtomicBool::new(false),
             requests: AtomicU64::new(0),
@@ -54,6 +57,7 @@ impl Track {
         self.requests.fetch_add(1, SeqCst);
         self.in_head.store(false, SeqCst);
         self.seat.set(Doing::Serving);
+        self.responses.fetch_add(1, SeqCst);
         self.hold(Side::Response)
     }
 
@@ -76,7 +80,7 @@ impl Track {
 
     /// hyper has handed everything to the kernel.
     pub(crate) fn on_flush(&self) {
-        if self.busy.load(SeqCst) == 0 {
+        if self.responses.load(SeqCst) == 0 {
             self.unflushed.store(false, SeqCst);
         }
     }
@@ -96,6 +100,7 @@ impl Drop for Busy {
     fn drop(&mut self) {
         if self.side == Side::Response {
             self.track.unflushed.store(true, SeqCst);
+            self.track.responses.fetch_sub(1, SeqCst);
         }
         if self.track.busy.fetch_sub(1, SeqCst) == 1 {
             self.track.seat.set(Doing::Waiting);

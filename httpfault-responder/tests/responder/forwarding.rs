@@ -88,7 +88,7 @@ async fn chunked_gzip_comes_through_untouched() {
 #[tokio::test]
 async fn trailers_come_through_both_ways() {
     let app = App::new(async |mut connection: AppConnection| {
-        connection.through("\r\n0\r\nX-Sum: 1\r\n\r\n").await;
+        connection.through("\r\n0\r\nx-sum: 1\r\n\r\n").await;
         let head = "HTTP/1.1 200 OK\r\nTrailer: X-Sum\r\nTransfer-Encoding: chunked\r\n\r\n";
         connection.send(format!("{head}2\r\nok\r\n0\r\nX-Sum: 2\r\n\r\n")).await;
         connection.head().await;

@@ -32,7 +32,7 @@ async fn pipelined_in_one_write() {
 async fn bodies_end_where_they_should_however_they_are_cut() {
     let app = App::canned(REAL).await;
     let setup = Setup::new(some(503), app.address).await;
-    let spared = "PUT /real HTTP/1.1\r\nContent-Length: 31\r\n\r\nGET /fault HTTP/1.1\r\nHost: a\r\n\r\n";
+    let spared = "PUT /real HTTP/1.1\r\nContent-Length: 32\r\n\r\nGET /fault HTTP/1.1\r\nHost: a\r\n\r\n";
     let faulted = "PUT /fault HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
         7;x=y\r\nGET /re\r\n3\r\nal \r\n0\r\nX: y\r\n\r\n";
     let all = [faulted, spared, faulted, FAULTED, spared].concat();
