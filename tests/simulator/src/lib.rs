@@ -58,3 +58,13 @@ pub use world::{
     Arch, Cluster, Container, ContainerInstance, HostSetup, LaunchType, LoadBalancer, ManagedInstance,
     NetworkMode, PingStatus, Platform, Port, Service, Task, TaskStatus, World,
 };
+
+/// Tests unwrap the errors of this crate, and `unwrap` prints `Debug`: it has to say what went wrong and what to do.
+pub(crate) fn debug_chain(
+    error: &dyn std::error::Error,
+    formatter: &mut std::fmt::Formatter<'_>,
+) -> std::fmt::Result {
+    write!(formatter, "{error}")?;
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.into_iter().try_for_each(|cause| write!(formatter, ": {cause}"))
+}

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 
+use crate::debug_chain;
 use crate::python::{Python, PythonError};
 
 const REGION: &str = "eu-central-1";
@@ -44,7 +45,7 @@ pub enum MotoError {
     #[error(transparent)]
     Python(#[from] PythonError),
     /// A script of the simulator could not be run.
-    #[error("running {script}: {source}")]
+    #[error("running {script}")]
     Run {
         /// Name of the script.
         script: &'static str,
@@ -151,9 +152,8 @@ fn parse<T: DeserializeOwned>(script: &'static str, output: &str) -> Result<T, M
     serde_json::from_str(output).map_err(|_problem| MotoError::Failed { script, output: output.to_owned() })
 }
 
-/// Tests unwrap this, and `unwrap` prints `Debug`: what to do next must be in it.
 impl fmt::Debug for MotoError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, formatter)
+        debug_chain(self, formatter)
     }
 }

@@ -11,6 +11,8 @@ use std::process::Command;
 use nix::fcntl::{Flock, FlockArg};
 use thiserror::Error;
 
+use crate::debug_chain;
+
 const REQUIREMENTS: &str = include_str!("../python/requirements.txt");
 
 /// An interpreter with the pinned packages.
@@ -26,7 +28,7 @@ pub struct Python {
 #[non_exhaustive]
 pub enum PythonError {
     /// No `python3` in PATH.
-    #[error("running python3: {0}; install it (Debian: apt-get install python3 python3-venv)")]
+    #[error("running python3; install it (Debian: apt-get install python3 python3-venv)")]
     Missing(#[source] io::Error),
     /// pip failed.
     #[error(
@@ -34,7 +36,7 @@ pub enum PythonError {
     )]
     Install(String),
     /// The directory for the packages can't be used.
-    #[error("keeping Python packages in {}: {source}", path.display())]
+    #[error("keeping Python packages in {}", path.display())]
     Directory {
         /// The directory.
         path: PathBuf,
@@ -124,9 +126,8 @@ fn target_directory() -> PathBuf {
     marked.map_or_else(std::env::temp_dir, Path::to_owned)
 }
 
-/// Tests unwrap this, and `unwrap` prints `Debug`: what to do next must be in it.
 impl fmt::Debug for PythonError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, formatter)
+        debug_chain(self, formatter)
     }
 }

@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::Call;
+use crate::debug_chain;
 use crate::faults::Faults;
 use crate::host::{Mountpoint, MountpointError, PRIVATE};
 use crate::http;
@@ -49,7 +50,7 @@ pub struct Builder {
 #[non_exhaustive]
 pub enum SimulatorError {
     /// The port is taken, or the like.
-    #[error("listening on {address}: {source}; choose another address")]
+    #[error("listening on {address}; choose another address if it is taken")]
     Listen {
         /// What was asked for.
         address: SocketAddr,
@@ -57,7 +58,7 @@ pub enum SimulatorError {
         source: io::Error,
     },
     /// No directory, thread or runtime could be made.
-    #[error("{doing}: {source}")]
+    #[error("{doing}")]
     Start {
         /// What was being done.
         doing: &'static str,
@@ -286,9 +287,8 @@ impl Drop for Simulator {
     }
 }
 
-/// Tests unwrap this, and `unwrap` prints `Debug`: what to do next must be in it.
 impl fmt::Debug for SimulatorError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, formatter)
+        debug_chain(self, formatter)
     }
 }

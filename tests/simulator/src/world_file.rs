@@ -17,11 +17,11 @@ pub struct WorldFileError {
 
 #[derive(Debug, Error)]
 enum Problem {
-    #[error("opening it: {0}; give the path of a .toml or .json file")]
+    #[error("opening it; give the path of a .toml or .json file")]
     Open(#[source] io::Error),
-    #[error("it is not a world in TOML: {0}")]
+    #[error("it is not a world in TOML")]
     Toml(#[source] toml::de::Error),
-    #[error("it is not a world in JSON: {0}")]
+    #[error("it is not a world in JSON")]
     Json(#[source] serde_json::Error),
 }
 

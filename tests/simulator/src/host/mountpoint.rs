@@ -19,7 +19,7 @@ pub(crate) struct Mountpoint {
 
 /// The directory can't be made.
 #[derive(Debug, Error)]
-#[error("making {path} for the simulated hosts: {source}; running scripts needs root, a stub does not")]
+#[error("making {path} for the simulated hosts; running scripts needs root, a stub does not")]
 pub struct MountpointError {
     path: PathBuf,
     source: io::Error,

@@ -68,7 +68,7 @@ pub(crate) enum Decision {
 /// A policy document that can't be evaluated.
 #[derive(Debug, Error)]
 #[error(
-    "reading an IAM policy: {source}; the simulator models Effect, Action, Resource and the conditions StringEquals, StringLike, ArnEquals and ArnLike"
+    "reading an IAM policy; the simulator models Effect, Action, Resource and the conditions StringEquals, StringLike, ArnEquals and ArnLike"
 )]
 pub struct PolicyError {
     #[from]
@@ -207,6 +207,6 @@ mod tests {
     fn what_is_not_modelled_is_an_error() {
         let unknown =
             r#"{"Statement":{"Effect":"Allow","Action":"*","Resource":"*","Condition":{"Bool":{"a":"b"}}}}"#;
-        assert!(Policy::parse(unknown).unwrap_err().to_string().contains("Bool"));
+        assert!(Policy::parse(unknown).unwrap_err().source.to_string().contains("Bool"));
     }
 }
