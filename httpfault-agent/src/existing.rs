@@ -22,8 +22,11 @@ use crate::{
     sys,
 };
 
-/// How often each connection is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(25);
+/// What looking at one connection may cost, seven system calls and some; how often each one is looked at follows from
+/// their number. A busy connection is idle for moments only, so often is better.
+const LOOK_COST: Duration = Duration::from_micros(100);
+const LOOK_FASTEST: Duration = Duration::from_millis(5);
+const LOOK_SLOWEST: Duration = Duration::from_millis(100);
 /// How often the namespace's socket table is read: late arrivals, and descriptors that moved.
 const LIST_EVERY: Duration = Duration::from_secs(1);
 /// A handshake that was under way when steering came on ends within this.
@@ -136,10 +139,9 @@ impl Finder {
         let began = Instant::now();
         let mut connections: HashMap<u64, Connection> = HashMap::new();
         let mut listed: Option<Instant> = None;
-        let mut look = tokio::time::interval(LOOK_EVERY);
-        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            look.tick().await;
+            let number = u32::try_from(connections.len()).unwrap_or(u32::MAX);
+            tokio::time::sleep(LOOK_COST.saturating_mul(number).clamp(LOOK_FASTEST, LOOK_SLOWEST)).await;
             let arrivals = began.elapsed() < LATE_ARRIVALS;
             if listed.is_none_or(|at| at.elapsed() >= LIST_EVERY) {
                 listed = Some(Instant::now());
