@@ -262,7 +262,8 @@ fn http2_with_many_streams() -> Result<()> {
     let agent = site.inject(&experiment("http2"), &["--percent", "0"])?;
     let summary = h2load(&site, 1000, "/")?;
     assert!(summary.contains("status codes: 1000 2xx"), "{summary}");
-    assert_eq!(agent.terminate()?.target()?.counters.spared, 1000);
+    let counters = agent.terminate()?.target()?.counters;
+    assert_eq!((counters.spared, counters.requests_http2), (1000, 1000), "{counters:?}");
     Ok(())
 }
 

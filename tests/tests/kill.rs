@@ -103,9 +103,10 @@ fn sigstop_under_load() -> Result<()> {
     load.await_faults(200)?;
     let stopped = Instant::now();
     agent.signal(Signal::SIGSTOP)?;
-    load.await_real(500)?;
+    wait::until("the lease to end", 2 * LEASE, || Ok(stopped.elapsed() > LEASE))?;
+    load.await_real(200)?;
     let tally = load.stop()?;
-    let real = tally.first(Outcome::Real).context("no real answer after the stop")?;
+    let real = tally.sent_after(stopped).first(Outcome::Real).context("no real answer after the stop")?;
     assert!(real - stopped <= LEASE, "real answers only after {:?}", real - stopped);
     let after = tally.sent_after(stopped + LEASE);
     assert!(
