@@ -8,7 +8,7 @@ use std::{
 
 use tokio::{
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{AcquireError, OwnedSemaphorePermit, Semaphore},
     time::{Instant, interval, sleep, timeout, timeout_at},
 };
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
@@ -162,47 +162,55 @@ struct Acceptor {
 
 impl Acceptor {
     async fn run(self) {
+        let closing = &self.shared.life.closing;
         loop {
-            let Some(permit) = self.permit().await else { return };
             tokio::select! {
                 biased;
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => self.serve(stream, permit),
+                accepted = self.accept() => match accepted {
+                    Ok((stream, permit)) => self.serve(stream, Some(permit)),
                     Err(error) => survive(&error).await,
                 },
-                () = self.shared.life.closing.cancelled() => break,
+                () = closing.cancelled() => break,
             }
         }
         self.empty_queue().await;
     }
 
+    async fn accept(&self) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+        let permit = self.permit().await.map_err(io::Error::other)?;
+        let (stream, _) = self.listener.accept().await?;
+        Ok((stream, permit))
+    }
+
     /// Waits for a free place; says so while there is none.
-    async fn permit(&self) -> Option<OwnedSemaphorePermit> {
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, AcquireError> {
         let saturated = &self.shared.stats.saturated;
         let permit = match Arc::clone(&self.free).try_acquire_owned() {
             Ok(permit) => permit,
             Err(_full) => {
                 saturated.store(true, Relaxed);
-                Arc::clone(&self.free).acquire_owned().await.ok()?
+                Arc::clone(&self.free).acquire_owned().await?
             }
         };
         // Some distance between on and off, so that the driver is not made to flap.
         if self.free.available_permits() >= self.shared.limits.max_connections / 16 {
             saturated.store(false, Relaxed);
         }
-        Some(permit)
+        Ok(permit)
     }
 
-    /// Takes what the kernel had already queued: closing a listener resets those connections.
+    /// Takes what the kernel had already queued, beyond the limit too: closing a listener resets those connections, and
+    /// no more are coming.
     async fn empty_queue(self) {
-        let Ok(listener) = self.listener.into_std() else { return };
-        while let Ok(permit) = Arc::clone(&self.free).acquire_owned().await {
+        let Self { listener, shared, connections, seats, .. } = self;
+        let Ok(listener) = listener.into_std() else { return };
+        loop {
             match listener.accept() {
                 Ok((stream, _)) => {
                     if stream.set_nonblocking(true).is_ok()
                         && let Ok(stream) = TcpStream::from_std(stream)
                     {
-                        serve(stream, permit, &self.shared, &self.connections, &self.seats);
+                        serve(stream, None, &shared, &connections, &seats);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
@@ -211,14 +219,14 @@ impl Acceptor {
         }
     }
 
-    fn serve(&self, stream: TcpStream, permit: OwnedSemaphorePermit) {
+    fn serve(&self, stream: TcpStream, permit: Option<OwnedSemaphorePermit>) {
         serve(stream, permit, &self.shared, &self.connections, &self.seats);
     }
 }
 
 fn serve(
     stream: TcpStream,
-    permit: OwnedSemaphorePermit,
+    permit: Option<OwnedSemaphorePermit>,
     shared: &Arc<Shared>,
     connections: &TaskTracker,
     seats: &Mutex<Vec<Seat>>,
@@ -257,7 +265,7 @@ fn take_seat(seats: &Mutex<Vec<Seat>>) -> Seat {
 struct Leave {
     shared: Arc<Shared>,
     seat: Seat,
-    _permit: OwnedSemaphorePermit,
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Drop for Leave {

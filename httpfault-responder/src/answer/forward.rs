@@ -49,19 +49,14 @@ pub(super) async fn with_status_replaced(
     }
 }
 
-/// The application's answer as it is.
+/// The application's answer as it is. HTTP/1 comes here only when the fault ended between two requests of one read; the
+/// connection goes to the gate after it, which also ends it.
 pub(super) async fn untouched(
     answerer: &Answerer,
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Unanswered> {
-    let is_http1 = request.version() != Version::HTTP_2;
     let answer = call(answerer, request).await.inspect_err(|error| report(answerer, error))?;
-    let mut response = carry_back(answerer, answer);
-    // HTTP/1 comes here only when the fault ended between two requests of one read.
-    if is_http1 && answerer.shared.life.left() {
-        close(&mut response);
-    }
-    Ok(response)
+    Ok(carry_back(answerer, answer))
 }
 
 async fn call(answerer: &Answerer, request: Request<Incoming>) -> Result<Response<Incoming>, Unanswered> {

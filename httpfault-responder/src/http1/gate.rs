@@ -146,6 +146,10 @@ impl Gate {
                 Fate::Passes
             }
             Ok(After::Close) => Fate::Closes,
+            Ok(After::BrokeOff) => {
+                add_one(&self.shared.stats.upstream_errors);
+                Fate::Closes
+            }
             Err(error) => {
                 add_one(&self.shared.stats.upstream_errors);
                 tracing::debug!(origin = %self.origin, %error, "the application did not answer");
@@ -171,7 +175,9 @@ impl Gate {
                 match RequestHead::parse(&self.client.buf) {
                     Parsed::Complete(head) if head.len <= limits.head_bytes => return Next::Request(head),
                     Parsed::Partial if self.client.buf.len() <= limits.head_bytes => {}
-                    _ => return Next::NotUnderstood,
+                    Parsed::Complete(_) | Parsed::Partial | Parsed::NotUnderstood => {
+                        return Next::NotUnderstood;
+                    }
                 }
                 if !begun {
                     begun = true;

@@ -34,6 +34,8 @@ pub(super) enum After {
     Next,
     /// The client was told, or is to be shown, that its connection ends.
     Close,
+    /// The same, because the application broke off within its answer.
+    BrokeOff,
     /// Whatever else comes is passed without being looked at: the connection was upgraded, or is not understood.
     Splice,
 }
@@ -238,8 +240,9 @@ async fn answer(
         }
         match read_more(&mut application, buf).await {
             Ok(1..) => {}
-            // Its regular end, or it broke off: either way the client sees the same end.
-            Ok(0) | Err(_) => return Ok(After::Close),
+            Ok(0) if body.ends_with_connection() => return Ok(After::Close),
+            // The client sees the same: an end that is too early.
+            Ok(0) | Err(_) => return Ok(After::BrokeOff),
         }
     }
     Ok(if keeps && !announces { After::Next } else { After::Close })

@@ -188,3 +188,17 @@ async fn leaving_sends_goaway_and_finishes_what_had_begun() {
     in_time("the client's connection", connection).await.unwrap().unwrap();
     assert_eq!((report.ended, report.closed_idle, report.cut_serving), (1, 0, 0));
 }
+
+#[tokio::test]
+async fn a_new_connection_after_the_end_is_the_applications_and_short() {
+    let setup = Setup::new(fault(503), app().await).await;
+    setup.responder.leave();
+    let stream = TcpStream::connect(setup.address).await.unwrap();
+    let (mut sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    // The request is on its way before the connection has heard of the end.
+    let answer = sender.send_request(request("/real", "12"));
+    let connection = tokio::spawn(connection);
+    let (body, _) = text(in_time("the answer", answer).await.unwrap()).await;
+    assert_eq!(body, "http://shop.test/real 2");
+    in_time("the end", connection).await.unwrap().unwrap();
+}

@@ -9,7 +9,7 @@ use std::{
 };
 
 use httpfault_common::contract::Fault;
-use httpfault_responder::FinishReport;
+use httpfault_responder::{FinishReport, Limits};
 use tokio::{task::JoinSet, time::Instant};
 
 use crate::support::{App, AppConnection, Client, PATIENCE, Setup, eventually, fault, forwarding, some};
@@ -143,6 +143,23 @@ async fn finish_returns_as_soon_as_everybody_is_gone() {
     assert_eq!(report, FinishReport { ended: 1, ..FinishReport::default() });
 }
 
+#[tokio::test]
+async fn passed_connections_are_cut_last_and_do_not_hold_up_who_waits() {
+    let app = App::echo().await;
+    let limits = Limits { max_connections: 1, ..Limits::default() };
+    let setup = Setup::with_limits(fault(503), app.address, limits).await;
+    let mut tls = setup.client().await;
+    tls.send(b"\x16\x03\x01").await;
+    tls.expect(b"\x16\x03\x01").await;
+    let mut waiting = setup.client().await;
+    waiting.send(b"\x16\x03\x02").await;
+    let report = setup.responder.finish(Duration::from_millis(50)).await;
+    assert_eq!(report.cut_passing, 2);
+    waiting.expect(b"\x16\x03\x02").await;
+    waiting.expect_end().await;
+    tls.expect_end().await;
+}
+
 /// One client under load: keeps its connection as long as it may, then opens another. `stop` ends it.
 async fn load(
     address: std::net::SocketAddr,
@@ -152,13 +169,7 @@ async fn load(
 ) {
     let mut target = address;
     while !stop.load(SeqCst) {
-        let mut client = match tokio::net::TcpStream::connect(target).await {
-            Ok(stream) => {
-                drop(stream);
-                Client::connect(target).await
-            }
-            Err(_) => panic!("refused"),
-        };
+        let mut client = Client::connect(target).await;
         loop {
             client.send(GET).await;
             let reply = client.reply("GET").await;

@@ -1,4 +1,5 @@
 //! The responder through real loopback sockets: raw bytes in, raw bytes out, and a raw recording server as application.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests fail tests")]
 
 mod support;
 

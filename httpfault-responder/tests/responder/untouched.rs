@@ -258,3 +258,19 @@ async fn a_large_download_and_upload_at_once() {
     let reply = in_time("the download", client.reply("PUT")).await;
     assert!(reply.body == body);
 }
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_counted() {
+    let half = "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf";
+    let app = App::new(move |mut connection: AppConnection| async move {
+        connection.head().await;
+        connection.send(half).await;
+    })
+    .await;
+    let setup = Setup::new(none(), app.address).await;
+    let mut client = setup.client().await;
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    client.expect(half).await;
+    client.expect_end().await;
+    assert_eq!(setup.counters().upstream_errors, 1);
+}
