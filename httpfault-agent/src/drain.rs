@@ -4,8 +4,10 @@
 /// What TCP knows of a connection, from the application's side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sample {
-    /// Bytes received that the application has not read, or sent that the client has not acknowledged.
-    pub(crate) in_flight: bool,
+    /// Bytes that came in and the application has not read, or that it wrote and that have not gone out.
+    pub(crate) pending: bool,
+    /// Segments that went out and the client has not acknowledged.
+    pub(crate) unacknowledged: u32,
     pub(crate) bytes_received: u64,
     pub(crate) bytes_sent: u64,
     /// Milliseconds since the last byte came in.
@@ -26,6 +28,9 @@ const QUIET_STREAMING_MS: u32 = 5_000;
 const TIMES_SLOWEST: u32 = 4;
 /// Requests after which a connection has proved how it is used.
 const PROOF: u32 = 3;
+/// The end of a short answer may be unacknowledged for as long as the client delays its acknowledgement, that is until
+/// its next request (RFC 9293 section 3.8.6.3). More than that is a long answer on its way.
+const SHORT_ANSWER: u32 = 2;
 
 /// What was seen of one connection.
 #[derive(Clone, Copy, Debug, Default)]
@@ -46,7 +51,7 @@ impl History {
         self.note(now);
         let unanswered = now.since_received_ms < now.since_sent_ms;
         let quiet = now.since_sent_ms.min(now.since_received_ms);
-        !now.in_flight && !unanswered && quiet >= self.patience(now)
+        !self.in_flight(now) && !unanswered && quiet >= self.patience(now)
     }
 
     fn note(&mut self, now: Sample) {
@@ -64,6 +69,11 @@ impl History {
             self.streaming |= self.sending;
             self.sending = true;
         }
+    }
+
+    fn in_flight(&self, now: Sample) -> bool {
+        let allowed = if self.requests >= PROOF { SHORT_ANSWER } else { 0 };
+        now.pending || now.unacknowledged > allowed
     }
 
     fn patience(&self, now: Sample) -> u32 {
@@ -85,7 +95,8 @@ mod tests {
 
     fn sample(received: u64, sent: u64, since_received_ms: u32, since_sent_ms: u32) -> Sample {
         Sample {
-            in_flight: false,
+            pending: false,
+            unacknowledged: 0,
             bytes_received: received,
             bytes_sent: sent,
             since_received_ms,
@@ -106,8 +117,10 @@ mod tests {
 
     #[test]
     fn data_in_flight_is_never_cut() {
-        let busy = Sample { in_flight: true, ..sample(100, 200, 9_000, 9_000) };
-        assert!(!History::default().may_close(busy));
+        let unread = Sample { pending: true, ..sample(100, 200, 9_000, 9_000) };
+        assert!(!History::default().may_close(unread));
+        let download = Sample { unacknowledged: 2, ..sample(100, 200, 9_000, 9_000) };
+        assert!(!History::default().may_close(download));
     }
 
     #[test]
@@ -116,7 +129,11 @@ mod tests {
         for request in 1..=4 {
             assert!(!history.may_close(sample(request * 100, request * 200, 4, 4)), "could be unanswered");
         }
-        assert!(history.may_close(sample(500, 1000, 4, 0)), "answered in a later tick");
+        let answered = Sample { unacknowledged: 1, ..sample(500, 1000, 4, 0) };
+        assert!(
+            history.may_close(answered),
+            "answered in a later tick; the acknowledgement comes with the next request"
+        );
     }
 
     #[test]

@@ -180,7 +180,7 @@ impl Connection {
         let Ok(sample) = sample(&socket) else { return Look::Gone };
         match self.told {
             Some(at) if at.elapsed() < CLOSE_WITHIN => Look::Busy,
-            Some(_) if sample.in_flight => Look::Busy,
+            Some(_) if sample.pending => Look::Busy,
             // It was told and stays: close our half too, so that the client knows.
             Some(_) => told(&socket, Shutdown::Both),
             // End of input first: a request that arrives at this very moment is still answered, then the application
@@ -211,7 +211,8 @@ fn sample(socket: &Socket) -> anyhow::Result<Sample> {
     let info = sys::tcp_info(socket)?;
     let unread = ioctl_fionread(socket)?;
     Ok(Sample {
-        in_flight: unread > 0 || info.tcpi_unacked > 0 || info.tcpi_notsent_bytes > 0,
+        pending: unread > 0 || info.tcpi_notsent_bytes > 0,
+        unacknowledged: info.tcpi_unacked,
         bytes_received: info.tcpi_bytes_received,
         bytes_sent: info.tcpi_bytes_sent,
         since_received_ms: info.tcpi_last_data_recv,
