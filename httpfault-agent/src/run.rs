@@ -51,7 +51,7 @@ pub(crate) async fn run(spec: RunSpec, args: &RunArgs, reporter: &Reporter) -> a
     let outcome = inject_hold_remove(&spec, preflight, deadline, &claim, signals, args, reporter).await;
     let released = Arc::into_inner(claim).context("a task outlived the run").and_then(Claim::release);
 
-    let (mut removed, _stoppers) = outcome?;
+    let mut removed = outcome?;
     if let Err(why) = released {
         removed.left_behind.push(LeftBehind {
             what: format!("state of experiment {}", spec.experiment_id),
@@ -65,7 +65,7 @@ pub(crate) async fn run(spec: RunSpec, args: &RunArgs, reporter: &Reporter) -> a
     Ok(exit)
 }
 
-/// Everything between the claim and its release. The stoppers are let go when the process ends.
+/// Everything between the claim and its release.
 async fn inject_hold_remove(
     spec: &RunSpec,
     preflight: Preflight,
@@ -74,7 +74,7 @@ async fn inject_hold_remove(
     mut signals: Signals,
     args: &RunArgs,
     reporter: &Reporter,
-) -> anyhow::Result<(Removed, Vec<hold::Stopper>)> {
+) -> anyhow::Result<Removed> {
     watch::start(&spec.experiment_id)?;
     let mut orders = control::serve(&claim.socket())?;
     let run = Run {
@@ -89,7 +89,7 @@ async fn inject_hold_remove(
     if faults.is_empty() {
         let removed =
             verdict::removed(spec, None, RemovedReason::InjectionFailed, failed, Vec::new(), warnings);
-        return Ok((removed, Vec::new()));
+        return Ok(removed);
     }
     let injected_at = injected.at;
     reporter.event(&Event::Injected(Injected { warnings: warnings.clone(), ..injected }));
@@ -98,10 +98,11 @@ async fn inject_hold_remove(
     let held = hold::hold(faults, &run, injected_at, &mut signals, &mut orders, &mut view).await;
     view.finish();
 
+    hold::answer_to_the_end(orders, held.status, held.stoppers);
     let (reports, left_behind) = end_all(held.faults, held.ended).await;
     let reports = reports.into_iter().chain(failed).collect();
     let removed = verdict::removed(spec, Some(injected_at), held.reason, reports, left_behind, warnings);
-    Ok((removed, held.stoppers))
+    Ok(removed)
 }
 
 /// Injects into every target at once. One that fails does not stop the others.

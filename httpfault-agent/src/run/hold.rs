@@ -28,7 +28,10 @@ pub(super) struct Held {
     pub(super) faults: Vec<Fault>,
     /// Ended before, or being ended, because their targets went away.
     pub(super) ended: JoinSet<Ended>,
+    /// Those who asked for the end.
     pub(super) stoppers: Vec<Stopper>,
+    /// The status at that moment.
+    pub(super) status: FaultStatus,
 }
 
 /// Waits for the deadline, a signal, an order, a lapsed lease or the end of the last target.
@@ -72,7 +75,26 @@ pub(super) async fn hold(
             _ = redraw.tick() => view.draw(&faults),
         }
     };
-    Held { reason, faults, ended, stoppers }
+    let status = status(&faults, run, injected_at);
+    Held { reason, faults, ended, stoppers, status }
+}
+
+/// Goes on answering orders while the faults are being removed, until the process ends.
+pub(super) fn answer_to_the_end(
+    mut orders: mpsc::Receiver<Order>,
+    last: FaultStatus,
+    mut stoppers: Vec<Stopper>,
+) {
+    tokio::spawn(async move {
+        while let Some(order) = orders.recv().await {
+            match order {
+                Order::Status(reply) => {
+                    let _unread = reply.send(FaultStatus { phase: Phase::Ending, ..last.clone() });
+                }
+                Order::Stop(stopper) => stoppers.push(stopper),
+            }
+        }
+    });
 }
 
 /// Index of the first fault whose target has ended.
