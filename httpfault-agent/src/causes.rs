@@ -3,7 +3,10 @@
 use httpfault_common::contract::Counters;
 
 /// Likely causes, most telling first; never empty.
-pub(crate) fn of_no_traffic(counters: &Counters) -> Vec<String> {
+pub(crate) fn of_no_traffic(counters: &Counters, percent: f64) -> Vec<String> {
+    if percent == 0.0 {
+        return vec!["0 percent of the requests were to be faulted".into()];
+    }
     let mut causes = Vec::new();
     let mut say = |count: u64, cause: &str| {
         if count > 0 {
@@ -50,17 +53,17 @@ mod tests {
     #[test]
     fn each_observation_names_its_cause() {
         let tls = Counters { connections_inbound: 3, tls: 3, ..Counters::default() };
-        assert!(of_no_traffic(&tls)[0].starts_with("3 connection(s) carried TLS"));
-        assert_eq!(of_no_traffic(&tls).len(), 1);
+        assert!(of_no_traffic(&tls, 100.0)[0].starts_with("3 connection(s) carried TLS"));
+        assert_eq!(of_no_traffic(&tls, 100.0).len(), 1);
 
         let pooled = Counters { existing_found: 2, existing_still_open: 2, ..Counters::default() };
-        assert!(of_no_traffic(&pooled)[0].contains("from before the fault"));
+        assert!(of_no_traffic(&pooled, 100.0)[0].contains("from before the fault"));
 
         let elsewhere = Counters { other_ports: 7, ..Counters::default() };
-        assert!(of_no_traffic(&elsewhere)[0].contains("right port"));
+        assert!(of_no_traffic(&elsewhere, 100.0)[0].contains("right port"));
 
         assert_eq!(
-            of_no_traffic(&Counters::default()),
+            of_no_traffic(&Counters::default(), 100.0),
             ["no client connected to the target while the fault was on"]
         );
     }

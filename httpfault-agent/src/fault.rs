@@ -51,7 +51,7 @@ pub(crate) struct Fault {
     heartbeat: Heartbeat,
     gone: AsyncFd<std::os::fd::OwnedFd>,
     pooled: Pooled,
-    port: u16,
+    spec: Arc<RunSpec>,
 }
 
 /// What a run gives to each of its faults.
@@ -111,7 +111,8 @@ impl Fault {
         let pooled =
             Pooled::find(Finder::new(target.pid, target.cgroup.clone(), target.scope.clone(), spec.port))?;
         let heartbeat = Heartbeat::start(Arc::clone(&datapath), responder.stats(), Arc::clone(&run.lapsed))?;
-        let mut fault = Self { target, datapath, responder, heartbeat, gone, pooled, port: spec.port };
+        let mut fault =
+            Self { target, datapath, responder, heartbeat, gone, pooled, spec: Arc::clone(&run.spec) };
 
         let proved = fault.steer(run, &sockets, &responders, &token).await;
         if let Err(why) = proved {
@@ -232,16 +233,20 @@ impl Fault {
             log::info!("counting existing connections: {why:#}");
         }
         let outcome = if counters.faulted > 0 { Outcome::Faulted } else { Outcome::NoTraffic };
-        let causes =
-            if outcome == Outcome::NoTraffic { causes::of_no_traffic(&counters) } else { Vec::new() };
+        let causes = if outcome == Outcome::NoTraffic {
+            causes::of_no_traffic(&counters, self.spec.fault.percent)
+        } else {
+            Vec::new()
+        };
         let report = TargetReport { target: self.target.label, outcome, counters, causes, error: None };
         Ended { report, left_behind }
     }
 
     /// Returns when no handshake for the target's port is under way in its namespace.
     async fn handshakes_over(&self) {
-        let under_way =
-            |entry: &TcpNetEntry| entry.state == TcpState::SynRecv && entry.local_address.port() == self.port;
+        let under_way = |entry: &TcpNetEntry| {
+            entry.state == TcpState::SynRecv && entry.local_address.port() == self.spec.port
+        };
         // Without the target's process there is no table to read and no client to wait for.
         while sockets::in_namespace_of(self.target.pid).is_ok_and(|entries| entries.iter().any(under_way)) {
             tokio::time::sleep(LOOK_EVERY).await;
