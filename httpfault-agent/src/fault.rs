@@ -17,7 +17,7 @@ use httpfault_common::{
         Counters, ExistingConnections, InjectedTarget, LeftBehind, Outcome, Problem, RunSpec, TargetReport,
     },
 };
-use httpfault_responder::{Config, Destination, Limits, Responder};
+use httpfault_responder::{Config, Destination, FinishReport, Limits, Responder};
 use procfs::net::{TcpNetEntry, TcpState};
 use tokio::{io::unix::AsyncFd, sync::Notify, time::timeout};
 
@@ -69,6 +69,7 @@ pub(crate) struct Run {
 pub(crate) struct Ended {
     pub(crate) report: TargetReport,
     pub(crate) left_behind: Vec<LeftBehind>,
+    pub(crate) warnings: Vec<String>,
 }
 
 impl Fault {
@@ -224,7 +225,7 @@ impl Fault {
         // A listener that closes resets the handshakes that are on their way to it.
         let _at_most = timeout(HANDSHAKES, self.handshakes_over()).await;
         let stats = self.responder.stats();
-        let _cut = self.responder.finish(GRACE).await;
+        let finished = self.responder.finish(GRACE).await;
 
         let mut counters = kernel_side;
         stats.fill(&mut counters);
@@ -239,7 +240,7 @@ impl Fault {
             Vec::new()
         };
         let report = TargetReport { target: self.target.label, outcome, counters, causes, error: None };
-        Ended { report, left_behind }
+        Ended { warnings: cut(&report.target, &finished), report, left_behind }
     }
 
     /// Returns when no handshake for the target's port is under way in its namespace.
@@ -256,6 +257,16 @@ impl Fault {
     fn datapath(&self) -> MutexGuard<'_, Datapath> {
         self.datapath.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Connections that had to be cut, because the responder that carried them ends.
+fn cut(target: &str, finished: &FinishReport) -> Vec<String> {
+    let kinds = [
+        (finished.cut_passing, "that were passed through to the application (TLS, not HTTP, upgraded)"),
+        (finished.cut_serving, "in the middle of a response"),
+    ];
+    let cut = kinds.into_iter().filter(|(number, _)| *number > 0);
+    cut.map(|(number, kind)| format!("{target}: closed {number} connection(s) {kind}")).collect()
 }
 
 fn load(

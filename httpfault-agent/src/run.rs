@@ -99,8 +99,9 @@ async fn inject_hold_remove(
     view.finish();
 
     hold::answer_to_the_end(orders, held.status, held.stoppers);
-    let (reports, left_behind) = end_all(held.faults, held.ended).await;
+    let (reports, left_behind, cut) = end_all(held.faults, held.ended).await;
     let reports = reports.into_iter().chain(failed).collect();
+    let warnings = warnings.into_iter().chain(cut).collect();
     let removed = verdict::removed(spec, Some(injected_at), held.reason, reports, left_behind, warnings);
     Ok(removed)
 }
@@ -134,16 +135,20 @@ async fn inject_all(preflight: Preflight, run: &Run) -> (Vec<Fault>, Injected, V
 }
 
 /// Ends every fault at once; what failed to be undone is the result, not a log line.
-async fn end_all(faults: Vec<Fault>, mut ended: JoinSet<Ended>) -> (Vec<TargetReport>, Vec<LeftBehind>) {
+async fn end_all(
+    faults: Vec<Fault>,
+    mut ended: JoinSet<Ended>,
+) -> (Vec<TargetReport>, Vec<LeftBehind>, Vec<String>) {
     for fault in faults {
         ended.spawn(fault.end());
     }
-    let (mut reports, mut left_behind) = (Vec::new(), Vec::new());
+    let (mut reports, mut left_behind, mut warnings) = (Vec::new(), Vec::new(), Vec::new());
     while let Some(one) = ended.join_next().await {
         match one {
             Ok(one) => {
                 reports.push(one.report);
                 left_behind.extend(one.left_behind);
+                warnings.extend(one.warnings);
             }
             Err(why) => left_behind.push(LeftBehind {
                 what: "a fault whose removal was abandoned".into(),
@@ -153,7 +158,7 @@ async fn end_all(faults: Vec<Fault>, mut ended: JoinSet<Ended>) -> (Vec<TargetRe
         }
     }
     reports.sort_by(|a, b| a.target.cmp(&b.target));
-    (reports, left_behind)
+    (reports, left_behind, warnings)
 }
 
 /// What is written down of the run.

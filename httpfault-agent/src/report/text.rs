@@ -78,6 +78,7 @@ fn removed(report: &Removed) -> String {
     };
     let mut lines = vec![format!("{}: {clean} ({why})", report.experiment_id)];
     lines.extend(report.targets.iter().map(outcome));
+    lines.extend(report.warnings.iter().map(|warning| format!("  warning: {warning}")));
     lines.extend(report.left_behind.iter().map(left_behind));
     lines.join("\n")
 }
