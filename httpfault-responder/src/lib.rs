@@ -4,7 +4,7 @@
 //! The crate knows nothing about eBPF, network namespaces or AWS. Whoever drives it brings listening sockets and an
 //! [`Upstream`] that reaches the application, calls [`start`], later [`Responder::leave`] and [`Responder::finish`].
 //!
-//! One connection, top-down: `responder` accepts it, `connection` sniffs its first bytes, then it is
+//! One connection, top-down: `accept` takes it, `connection` sniffs its first bytes, then it is
 //! - spliced (`splice`): TLS, anything that is not HTTP, anything that could be read in two ways;
 //! - served by hyper alone (`http1::direct`): HTTP/1 where every request is to be faulted;
 //! - put through the gate (`http1::gate`): HTTP/1 where only some are, and all after the fault is over; spared requests
@@ -12,6 +12,7 @@
 //! - served by hyper's HTTP/2 (`http2`).
 #![forbid(unsafe_code)]
 
+mod accept;
 mod answer;
 mod config;
 mod connection;

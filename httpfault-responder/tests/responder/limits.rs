@@ -90,6 +90,8 @@ async fn connections_beyond_the_limit_wait_and_the_driver_is_told() {
     assert_eq!(stats.open_connections(), 2);
     drop(first);
     assert_eq!(third.reply("GET").await.status(), 503);
-    drop((second, third));
-    eventually("free again", || !stats.saturated() && stats.open_connections() == 0).await;
+    assert!(stats.saturated());
+    drop(second);
+    // Said without any new connection: the driver may have stopped steering.
+    eventually("free again", || !stats.saturated() && stats.open_connections() == 1).await;
 }

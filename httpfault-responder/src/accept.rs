@@ -1,0 +1,161 @@
+//! The accept loops.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::{sleep, timeout},
+};
+use tokio_util::task::TaskTracker;
+
+use crate::{connection, life::Seat, responder::Shared};
+
+/// How long an accept loop waits when the process or the host is out of descriptors or memory.
+const BACK_OFF: Duration = Duration::from_millis(50);
+
+/// Whether clients were still waiting to be accepted when everything closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Late {
+    Nobody,
+    Somebody,
+}
+
+/// One listening socket's loop.
+pub(crate) struct Acceptor {
+    pub(crate) listener: TcpListener,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) free: Arc<Semaphore>,
+    pub(crate) connections: TaskTracker,
+    pub(crate) seats: Arc<Mutex<Vec<Seat>>>,
+}
+
+impl Acceptor {
+    /// Accepts until everything closes.
+    pub(crate) async fn run(self) -> Late {
+        let mut late = Late::Nobody;
+        let closing = &self.shared.life.closing;
+        loop {
+            tokio::select! {
+                biased;
+                accepted = self.listener.accept() => match accepted {
+                    Ok((stream, _)) => {
+                        let place = self.place().await;
+                        if place.is_none() {
+                            late = Late::Somebody;
+                        }
+                        serve(stream, place, &self.shared, &self.connections, &self.seats);
+                    }
+                    Err(error) => survive(&error).await,
+                },
+                () = closing.cancelled() => break,
+            }
+        }
+        // Without descriptors the queue can't be emptied, and the end must come nevertheless.
+        match timeout(self.shared.limits.last_time, self.empty_queue()).await {
+            Ok(Late::Nobody) | Err(_) => late,
+            Ok(Late::Somebody) => Late::Somebody,
+        }
+    }
+
+    /// Waits for a free place. In the end nobody waits: the queue is short by then, because nothing is steered here.
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        tokio::select! {
+            biased;
+            place = Arc::clone(&self.free).acquire_owned() => place.ok(),
+            () = self.shared.life.closing.cancelled() => None,
+        }
+    }
+
+    /// Takes what the kernel had already queued, beyond the limit too: closing a listener resets those connections, and
+    /// no more are coming.
+    async fn empty_queue(self) -> Late {
+        let Self { listener, shared, connections, seats, .. } = self;
+        let mut late = Late::Nobody;
+        let Ok(listener) = listener.into_std() else { return late };
+        loop {
+            match listener.accept() {
+                Ok((stream, _)) => {
+                    if stream.set_nonblocking(true).is_ok()
+                        && let Ok(stream) = TcpStream::from_std(stream)
+                    {
+                        late = Late::Somebody;
+                        serve(stream, None, &shared, &connections, &seats);
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return late,
+                Err(error) => survive(&error).await,
+            }
+        }
+    }
+}
+
+fn serve(
+    stream: TcpStream,
+    permit: Option<OwnedSemaphorePermit>,
+    shared: &Arc<Shared>,
+    connections: &TaskTracker,
+    seats: &Mutex<Vec<Seat>>,
+) {
+    let seat = take_seat(seats);
+    let shared = Arc::clone(shared);
+    let open = shared.stats.open.fetch_add(1, Relaxed) + 1;
+    if open >= shared.limits.max_connections as u64 {
+        shared.stats.saturated.store(true, Relaxed);
+    }
+    connections.spawn(async move {
+        let _leave = Leave { shared: Arc::clone(&shared), seat: seat.clone(), _permit: permit };
+        tokio::select! {
+            biased;
+            () = connection::serve(stream, Arc::clone(&shared), seat) => {}
+            () = shared.life.cut.cancelled() => {}
+        }
+    });
+}
+
+/// Reuses a seat whose connection is gone, so that their number stays that of concurrent connections.
+fn take_seat(seats: &Mutex<Vec<Seat>>) -> Seat {
+    let mut seats = seats.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    // Look at a few only: with many connections a long search for each new one would cost more than a new seat.
+    let recent = seats.len().saturating_sub(8);
+    if let Some(free) = seats[recent..].iter().find(|seat| seat.take()) {
+        return free.clone();
+    }
+    if seats.len() == seats.capacity() {
+        seats.retain(Seat::is_taken);
+    }
+    let seat = Seat::default();
+    seat.take();
+    seats.push(seat.clone());
+    seat
+}
+
+/// Gives a connection's place back however its task ends.
+struct Leave {
+    shared: Arc<Shared>,
+    seat: Seat,
+    _permit: Option<OwnedSemaphorePermit>,
+}
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        self.seat.give_back();
+        let open = self.shared.stats.open.fetch_sub(1, Relaxed) - 1;
+        let most = self.shared.limits.max_connections as u64;
+        // Some distance between on and off, so that the driver is not made to flap.
+        if open <= most.saturating_sub((most / 16).max(1)) {
+            self.shared.stats.saturated.store(false, Relaxed);
+        }
+    }
+}
+
+/// accept(2) reports errors of the one connection (ECONNABORTED and the network errors its page lists) and of the whole
+/// process or host (EMFILE, ENFILE, ENOBUFS, ENOMEM). After the latter an immediate retry would spin.
+async fn survive(error: &io::Error) {
+    tracing::warn!(%error, "could not accept a connection; trying again");
+    sleep(BACK_OFF).await;
+}
