@@ -173,6 +173,14 @@ impl Agent {
         }
     }
 
+    /// The agent's child processes: its watcher.
+    pub fn children(&self) -> Result<Vec<Pid>> {
+        let all = procfs::process::all_processes().context("listing processes")?;
+        let parent = self.pid().cast_signed();
+        let child = |process: &procfs::process::Process| process.stat().is_ok_and(|stat| stat.ppid == parent);
+        Ok(all.flatten().filter(child).map(|process| Pid::from_raw(process.pid)).collect())
+    }
+
     pub fn signal(&self, signal: Signal) -> Result<()> {
         let pid = Pid::from_raw(self.child.id().cast_signed());
         kill(pid, signal).with_context(|| format!("sending {signal} to the agent"))

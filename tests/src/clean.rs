@@ -43,11 +43,6 @@ impl Traces {
         Ok(Self::now()?.links.difference(&self.links).count())
     }
 
-    /// Agent processes, watchers included, that were not there at the time of `self`.
-    pub fn new_agents(&self) -> Result<Vec<i32>> {
-        Ok(Self::now()?.agents.difference(&self.agents).copied().collect())
-    }
-
     /// An error that names whatever is there and was not at the time of `self`, and whatever `namespaces` hold: a
     /// TC filter, or a listener on the proxy port.
     pub fn none_but_these(&self, namespaces: &[(&Namespace, u16)]) -> Result<()> {

@@ -111,12 +111,25 @@ impl Load {
 
     /// Waits until `count` more faults were seen.
     pub fn await_faults(&self, count: usize) -> Result<Duration> {
-        more("injected responses", &self.shared.faults, count)
+        more("injected responses", count, || self.faults())
     }
 
     /// Waits until `count` more answers of the application were seen.
     pub fn await_real(&self, count: usize) -> Result<Duration> {
-        more("real responses", &self.shared.real, count)
+        more("real responses", count, || self.real())
+    }
+
+    /// Waits until `count` more answers were seen, of whatever kind.
+    pub fn await_answers(&self, count: usize) -> Result<Duration> {
+        more("responses", count, || self.faults() + self.real())
+    }
+
+    fn faults(&self) -> usize {
+        self.shared.faults.load(Ordering::Relaxed)
+    }
+
+    fn real(&self) -> usize {
+        self.shared.real.load(Ordering::Relaxed)
     }
 
     /// Ends the clients and returns what they saw.
@@ -137,10 +150,10 @@ impl Drop for Load {
     }
 }
 
-fn more(what: &str, counter: &AtomicUsize, count: usize) -> Result<Duration> {
-    let goal = counter.load(Ordering::Relaxed) + count;
+fn more(what: &str, count: usize, seen: impl Fn() -> usize) -> Result<Duration> {
+    let goal = seen() + count;
     let what = format!("{count} more {what} under load");
-    wait::until(&what, Duration::from_secs(15), || Ok(counter.load(Ordering::Relaxed) >= goal))
+    wait::until(&what, Duration::from_secs(15), || Ok(seen() >= goal))
 }
 
 fn client(plan: Plan, shared: &Shared) -> Vec<Sample> {

@@ -155,19 +155,23 @@ fn sigstop_then_sigcont_ends_the_fault() -> Result<()> {
     assert_at_peace(&before, &site, &id)
 }
 
+/// The agent's watcher.
+fn only_child(agent: &Agent) -> Result<Pid> {
+    let children = agent.children()?;
+    assert_eq!(children.len(), 1, "a watcher and nothing else: {children:?}");
+    Ok(children[0])
+}
+
 #[test]
 fn sigkill_of_agent_and_watcher_leaves_only_files() -> Result<()> {
     let site = Site::take("killboth")?;
     let before = Traces::now()?;
     let id = experiment("killboth");
     let agent = site.inject(&id, &[])?;
-    let all = before.new_agents()?;
-    assert_eq!(all.len(), 2, "an agent and its watcher: {all:?}");
-    // The watcher first: it must not see the agent's end.
-    let (agents, watchers) = all.into_iter().partition::<Vec<_>, _>(|pid| *pid == agent.pid().cast_signed());
-    for pid in watchers.into_iter().chain(agents) {
-        kill(Pid::from_raw(pid), Signal::SIGKILL)?;
-    }
+    let watcher = only_child(&agent)?;
+    // It must not see the agent's end.
+    kill(watcher, Signal::SIGKILL)?;
+    agent.signal(Signal::SIGKILL)?;
     agent.ended()?;
     assert!(site.get(site.v4(), "/")?.is_real());
     wait::until("the kernel to free the programs", Duration::from_secs(3), || {
@@ -194,11 +198,9 @@ fn damaged_state_is_swept_up() -> Result<()> {
     let before = Traces::now()?;
     let id = experiment("damaged");
     let agent = site.inject(&id, &[])?;
-    let all = before.new_agents()?;
-    assert_eq!(all.len(), 2, "an agent and its watcher: {all:?}");
-    for &pid in &all {
-        kill(Pid::from_raw(pid), Signal::SIGSTOP)?;
-    }
+    let watcher = only_child(&agent)?;
+    kill(watcher, Signal::SIGSTOP)?;
+    agent.signal(Signal::SIGSTOP)?;
     let directory = std::path::Path::new("/run/httpfault").join(&id);
     for entry in std::fs::read_dir(&directory).context("reading the state directory")? {
         let path = entry?.path();
@@ -206,9 +208,8 @@ fn damaged_state_is_swept_up() -> Result<()> {
             std::fs::write(&path, b"\0damaged").with_context(|| format!("damaging {}", path.display()))?;
         }
     }
-    for pid in all {
-        kill(Pid::from_raw(pid), Signal::SIGKILL)?;
-    }
+    kill(watcher, Signal::SIGKILL)?;
+    agent.signal(Signal::SIGKILL)?;
     agent.ended()?;
     agent::status().context("status on damaged state")?;
     let (code, report) = agent::remove(&["--all"])?;

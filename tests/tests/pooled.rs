@@ -88,7 +88,7 @@ fn drain_under_load_loses_no_request() -> Result<()> {
         if drained {
             load.await_faults(100)?;
         } else {
-            load.await_real(1000)?;
+            load.await_answers(1000)?;
         }
         let existing = counters(agent)?;
         load.await_real(100)?;
