@@ -16,7 +16,7 @@ fn throttling_slows_the_run_and_fails_nothing() {
             faults.throttle(action, 1.0, 1);
         }
     });
-    let report = finish(site.on_service("run").env("HTTPFAULT_POLL_MS", "700")).exits(0).json();
+    let report = finish(site.on_service("run").env("HTTPFAULT_POLL_MS", "1500")).exits(0).json();
     assert_eq!(report["tasks"][0]["outcome"], "faulted");
     let throttled = site.simulator.calls().iter().filter(|call| call.error_code().is_some()).count();
     assert!(throttled > 0, "nothing was throttled");

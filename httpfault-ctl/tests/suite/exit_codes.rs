@@ -65,6 +65,21 @@ fn three_when_the_fault_can_not_be_removed() {
 }
 
 #[test]
+fn three_when_an_agent_could_not_undo_everything_and_remove_could_not_either() {
+    let site = Site::new(World::fleet(1, 1));
+    site.mode(&host(0), "filters");
+    let report = finish(&mut site.on_service("run")).exits(3).json();
+    assert!(
+        report["left_behind"][0]["what"].as_str().unwrap().starts_with("a TC filter on instance i-"),
+        "{report}"
+    );
+
+    let site = Site::new(World::fleet(1, 1));
+    site.mode(&host(0), "filter");
+    finish(&mut site.on_service("run")).exits(0).says("still on at 1 host(s); removing it");
+}
+
+#[test]
 fn a_fault_that_stays_is_removed_and_proved() {
     let site = Site::new(World::fleet(1, 1));
     site.mode(&host(0), "leaves");

@@ -60,10 +60,15 @@ run)
     [ "$reason" != target_gone ] || outcome=target_gone
     at=$(cat "$state/at")
     case ${STUB_MODE:-} in leaves | stays) ;; *) rm -rf "$state" ;; esac
+    left=
+    case ${STUB_MODE:-} in filter | filters)
+        left=',"left_behind":[{"what":"a TC filter","error":"busy","remove_with":"httpfault-agent remove --all"}]'
+        ;;
+    esac
     printf '{"event":"removed","exit":0,"experiment_id":"%s","reason":"%s","injected_at":"%s","removed_at":"%s","targets":[' \
         "$id" "$reason" "$at" "$(now)"
     each_target "$targets" '{"target":"%s %s","outcome":"'$outcome'","counters":'$count'}'
-    printf ']}\n'
+    printf ']%s}\n' "$left"
     ;;
 status)
     first=1
@@ -77,6 +82,8 @@ status)
     printf ']}\n'
     ;;
 remove)
+    [ "${STUB_MODE:-}" != filters ] ||
+        { echo '{"exit":3,"removed":[],"left_behind":[{"what":"a TC filter","error":"busy","remove_with":"tc"}]}'; exit 3; }
     [ "${STUB_MODE:-}" != stays ] || { echo '{"exit":1,"removed":[]}'; exit 1; }
     if [ "$2" = --all ]; then which=$(ls /run/httpfault); else which=$3; fi
     removed=

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use httpfault_common::contract::Event;
 use tokio::time::{Instant, sleep};
 
 use super::{
     live::Live,
-    prove::{faulted_so_far, silent, tolerate},
+    prove::{self, silent, tolerate},
 };
 use crate::{
     aws::{Answer, Sent, State},
@@ -56,12 +57,13 @@ async fn until_over(
             if Instant::now() < end && follow_twins(live, window, &answers).await? {
                 continue;
             }
+            follow_status(live, window, already_running(&answers), end).await?;
             return Ok(answers);
         }
         looks += 1;
         if looks % COUNTERS_AT == 0 && running.len() <= INSTANCES_PER_COMMAND {
-            let hosts: Vec<InstanceId> = running.iter().cloned().collect();
-            faulted = faulted_so_far(live, &hosts).await.or(faulted);
+            prove::look_at(live, window, &running).await?;
+            faulted = Some(live.report.tasks.iter().map(|task| task.counters.faulted).sum::<u64>());
         }
         let left = length.saturating_sub(gone);
         let count = faulted.map(|count| format!(", {count} request(s) so far")).unwrap_or_default();
@@ -91,11 +93,7 @@ async fn outputs(live: &Live, window: usize) -> anyhow::Result<Vec<Answer>> {
 /// A command that was sent twice (its answer was lost) says "already running" and ends at once: its twin holds the
 /// fault and is followed from here on. True when there was one.
 async fn follow_twins(live: &mut Live, window: usize, answers: &[Answer]) -> anyhow::Result<bool> {
-    let already = |answer: &Answer| {
-        let mut events = verify::events(&answer.stdout).into_iter();
-        events.any(|event| matches!(event, httpfault_common::contract::Event::AlreadyRunning(_)))
-    };
-    if !answers.iter().any(already) {
+    if already_running(answers).is_empty() {
         return Ok(false);
     }
     let mut followed = false;
@@ -109,6 +107,30 @@ async fn follow_twins(live: &mut Live, window: usize, answers: &[Answer]) -> any
         }
     }
     Ok(followed)
+}
+
+/// The hosts whose command found the experiment on already.
+fn already_running(answers: &[Answer]) -> BTreeSet<InstanceId> {
+    let already = |answer: &&Answer| {
+        let mut events = verify::events(&answer.stdout).into_iter();
+        events.any(|event| matches!(event, Event::AlreadyRunning(_)))
+    };
+    answers.iter().filter(already).map(|answer| answer.instance.clone()).collect()
+}
+
+/// Where no command holds the fault any more, `status` tells when it ends.
+async fn follow_status(
+    live: &mut Live,
+    window: usize,
+    mut hosts: BTreeSet<InstanceId>,
+    end: Instant,
+) -> anyhow::Result<()> {
+    while !hosts.is_empty() && Instant::now() < end {
+        if let Some(on) = prove::look_at(live, window, &hosts).await? {
+            hosts = on;
+        }
+    }
+    Ok(())
 }
 
 fn take(live: &mut Live, window: usize, answers: &[Answer]) {

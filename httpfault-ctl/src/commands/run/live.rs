@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use httpfault_common::contract::{ExperimentId, LeftBehind, Problem};
+use httpfault_common::contract::{Event, ExperimentId, LeftBehind, Problem};
 use jiff::Timestamp;
 
 use crate::{
@@ -22,6 +22,8 @@ pub(super) struct Live {
     pub(super) ledger: Vec<Vec<Sent>>,
     /// Hosts that could not be given the agent.
     pub(super) unready: BTreeSet<InstanceId>,
+    /// What agents said that they could not undo.
+    pub(super) agents_left: BTreeMap<InstanceId, Vec<LeftBehind>>,
     /// Everything that was put on was seen off.
     over: bool,
 }
@@ -30,7 +32,15 @@ impl Live {
     pub(super) fn new(cloud: Cloud, plan: Plan) -> Self {
         let report = RunReport::new(&plan, Timestamp::now());
         let ledger = plan.windows.iter().map(|_| Vec::new()).collect();
-        Self { cloud, plan, report, ledger, unready: BTreeSet::new(), over: false }
+        Self {
+            cloud,
+            plan,
+            report,
+            ledger,
+            unready: BTreeSet::new(),
+            agents_left: BTreeMap::new(),
+            over: false,
+        }
     }
 
     pub(super) fn experiment(&self) -> ExperimentId {
@@ -96,7 +106,12 @@ impl Live {
         let mut named: Vec<(&str, &mut TaskReport)> =
             tasks.iter_mut().map(|(name, task)| (name.as_str(), &mut **task)).collect();
         verify::take_events(&events, &mut named);
-        if !events.iter().any(|event| matches!(event, httpfault_common::contract::Event::AlreadyRunning(_))) {
+        for event in &events {
+            self.take_remarks(&answer.instance, event);
+        }
+        if events.iter().any(|event| matches!(event, Event::AlreadyRunning(_))) {
+            self.judge_by_status(run);
+        } else {
             self.fail_host(
                 run,
                 &Problem {
@@ -118,6 +133,53 @@ impl Live {
                 error,
                 remove_with: self.report.recover_with.clone(),
             });
+        }
+    }
+
+    /// The command that held the fault is not the one that was followed, so its last report is missing: what `status`
+    /// showed has to do.
+    fn judge_by_status(&mut self, run: &HostRun) {
+        let mut judged = false;
+        for (_, task) in self.tasks_of(run) {
+            if task.outcome == TaskOutcome::NotTried && task.verified_on {
+                let had_effect = verify::had_effect(&task.counters);
+                task.outcome = if had_effect { TaskOutcome::Faulted } else { TaskOutcome::NoTraffic };
+                judged = true;
+            }
+        }
+        if judged {
+            let host = &run.instance;
+            self.warn(format!(
+                "instance {host}: SSM ran the command twice and shows the wrong output; the counters are from the last look"
+            ));
+        }
+    }
+
+    /// Warnings of an agent, and what it could not undo.
+    fn take_remarks(&mut self, host: &InstanceId, event: &Event) {
+        let warnings = match event {
+            Event::Injected(injected) => &injected.warnings,
+            Event::Refused(check) => &check.warnings,
+            Event::Removed(removed) => {
+                if !removed.left_behind.is_empty() {
+                    self.agents_left.insert(host.clone(), removed.left_behind.clone());
+                }
+                &removed.warnings
+            }
+            Event::AlreadyRunning(_) => return,
+        };
+        for warning in warnings {
+            self.warn(format!("instance {host}: {warning}"));
+        }
+    }
+
+    /// Puts into the report what agents could not undo and `remove` could not either.
+    pub(super) fn note_agents_left(&mut self) {
+        for (host, left) in std::mem::take(&mut self.agents_left) {
+            for left in left {
+                let what = format!("{} on instance {host}", left.what);
+                self.report.left_behind.push(LeftBehind { what, ..left });
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use httpfault_common::contract::{FaultStatus, Problem};
+use httpfault_common::contract::{Exit, FaultStatus, Problem};
 use tokio::time::Instant;
 
 use super::live::Live;
@@ -14,6 +14,9 @@ use crate::{
     report::{TaskOutcome, TaskReport},
     verify::{self, Steering},
 };
+
+/// How often `remove` is tried where `status` still shows the fault.
+const REMOVALS: u32 = 3;
 
 /// Waits until every host shows the fault on, has ended its command, or has had long enough.
 pub(super) async fn on(live: &mut Live, window: usize, console: &Console) -> anyhow::Result<()> {
@@ -63,6 +66,9 @@ fn seen_on(live: &mut Live, run: &HostRun, status: &FaultStatus) {
         if own.is_some_and(|report| report.error.is_some()) {
             continue;
         }
+        if let Some(own) = own {
+            task.counters = own.counters.clone();
+        }
         task.injected_at = status.injected_at;
         task.verified_on = true;
     }
@@ -82,20 +88,26 @@ pub(super) async fn prove_off(
     hosts: BTreeSet<InstanceId>,
     console: &Console,
 ) -> Result<(), ApiError> {
-    let (unclear, on) = still_on(live, hosts).await?;
-    let mut failed = unclear;
-    if !on.is_empty() {
+    let (mut unclear, mut on) = still_on(live, hosts.clone()).await?;
+    // An agent that could not undo everything has said so, although its fault no longer shows.
+    let mut damaged: BTreeSet<InstanceId> = live.agents_left.keys().cloned().collect();
+    damaged.retain(|host| hosts.contains(host) && !unclear.contains_key(host));
+    on.extend(damaged);
+    for round in 0..REMOVALS {
+        if on.is_empty() {
+            break;
+        }
         console.warn(&format!("the fault is still on at {} host(s); removing it", on.len()));
-        let experiment = live.experiment();
-        let list: Vec<InstanceId> = on.iter().cloned().collect();
-        live.cloud.ask(Action::Remove, Some(&experiment), &scripts::remove(Some(&experiment)), &list).await?;
-        let (unclear, on) = still_on(live, on).await?;
-        failed.extend(unclear);
-        failed.extend(
-            on.into_iter().map(|host| (host, "status still shows the fault after remove".to_owned())),
-        );
+        // An agent that was just killed, or is just ending, may need a moment.
+        live.cloud.pause(round).await;
+        let (more, still) = remove(live, on).await?;
+        unclear.extend(more);
+        on = still;
     }
-    for (host, why) in failed {
+    for host in on {
+        live.left_on(&host, "status still shows the fault after remove".to_owned());
+    }
+    for (host, why) in unclear {
         if ended_by_itself(live, &host) {
             live.warn(format!(
                 "instance {host}: its agent reported the end, a second look was not possible ({why})"
@@ -104,7 +116,27 @@ pub(super) async fn prove_off(
             live.left_on(&host, format!("{why}; its agent ends the fault by itself at the deadline"));
         }
     }
+    live.note_agents_left();
     Ok(())
+}
+
+/// `remove` on hosts where something is left, and another look.
+async fn remove(
+    live: &mut Live,
+    hosts: BTreeSet<InstanceId>,
+) -> Result<(Unclear, BTreeSet<InstanceId>), ApiError> {
+    let experiment = live.experiment();
+    let list: Vec<InstanceId> = hosts.iter().cloned().collect();
+    let script = scripts::remove(Some(&experiment));
+    for answer in live.cloud.ask(Action::Remove, Some(&experiment), &script, &list).await? {
+        let Some(report) = verify::removal(&answer.stdout) else { continue };
+        if report.left_behind.is_empty() && report.exit == Exit::Done {
+            live.agents_left.remove(&answer.instance);
+        } else {
+            live.agents_left.entry(answer.instance).or_default().extend(report.left_behind);
+        }
+    }
+    still_on(live, hosts).await
 }
 
 type Unclear = BTreeMap<InstanceId, String>;
@@ -191,12 +223,32 @@ pub(super) fn silent(host: &InstanceId, why: &str) -> Problem {
     }
 }
 
-/// What `status` counts, where it can be had with one command.
-pub(super) async fn faulted_so_far(live: &Live, hosts: &[InstanceId]) -> Option<u64> {
+/// Another look with `status`: the hosts that show the fault on, with their counters put into the records. A look that
+/// fails shows nothing.
+pub(super) async fn look_at(
+    live: &mut Live,
+    window: usize,
+    hosts: &BTreeSet<InstanceId>,
+) -> Result<Option<BTreeSet<InstanceId>>, ApiError> {
     let experiment = live.experiment();
     let script = scripts::status(Some(&experiment));
-    let answers = live.cloud.ask(Action::Status, Some(&experiment), &script, hosts).await.ok()?;
-    let reports = answers.iter().filter_map(|answer| verify::status(&answer.stdout));
-    let faults = reports.flat_map(|report| report.faults);
-    Some(faults.flat_map(|fault| fault.targets).map(|target| target.counters.faulted).sum())
+    let hosts: Vec<InstanceId> = hosts.iter().cloned().collect();
+    let asked = live.cloud.ask(Action::Status, Some(&experiment), &script, &hosts).await;
+    let answers = match asked {
+        Ok(answers) => answers,
+        Err(error) if error.is_throttled() || error.maybe_carried_out() => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let runs = live.ready_runs(window);
+    let mut on = BTreeSet::new();
+    for answer in answers {
+        let Some(report) = verify::status(&answer.stdout) else { continue };
+        if let Steering::On(status) = verify::steering(&report, &experiment)
+            && let Some(run) = runs.iter().find(|run| run.instance == answer.instance)
+        {
+            seen_on(live, run, &status);
+            on.insert(answer.instance);
+        }
+    }
+    Ok(Some(on))
 }
