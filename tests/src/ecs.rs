@@ -64,7 +64,12 @@ pub struct Introspection {
 
 impl Introspection {
     pub fn start(namespace: &Namespace, tasks: Vec<Value>) -> Result<Self> {
-        let listener = namespace.run(|| Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?))?;
+        Self::at(namespace, 0, tasks)
+    }
+
+    /// On a port of the caller's choice; the ECS agent's own is 51678.
+    pub fn at(namespace: &Namespace, port: u16, tasks: Vec<Value>) -> Result<Self> {
+        let listener = namespace.run(|| Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, port))?))?;
         let address = listener.local_addr().context("asking for the port")?;
         listener.set_nonblocking(true).context("preparing the listener")?;
         let (stop, stopped) = oneshot::channel();

@@ -30,3 +30,5 @@ pub mod load;
 pub mod wire;
 
 pub mod clean;
+
+pub mod experiment;
