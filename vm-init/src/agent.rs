@@ -58,7 +58,9 @@ impl Agent {
         let mut agent = Self::start(site, experiment, more)?;
         match agent.event()? {
             Event::Injected(_) => Ok(agent),
-            other => bail!("the agent said {other:?} instead of injected; {}", agent.last_words()),
+            other @ (Event::Removed(_) | Event::Refused(_) | Event::AlreadyRunning(_)) => {
+                bail!("the agent said {other:?} instead of injected; {}", agent.last_words())
+            }
         }
     }
 
@@ -84,7 +86,9 @@ impl Agent {
     pub(crate) fn ended(&mut self) -> Result<(Removed, i32)> {
         let removed = match self.event()? {
             Event::Removed(removed) => removed,
-            other => bail!("the agent said {other:?} instead of removed"),
+            other @ (Event::Injected(_) | Event::Refused(_) | Event::AlreadyRunning(_)) => {
+                bail!("the agent said {other:?} instead of removed")
+            }
         };
         let code = self.wait()?.code().context("the agent was killed")?;
         ensure!(removed.left_behind.is_empty(), "left behind: {:?}", removed.left_behind);

@@ -82,34 +82,6 @@ impl Feature {
         Self::Kill,
         Self::Stop,
     ];
-
-    /// What it means, for the table.
-    pub(crate) fn meaning(self) -> &'static str {
-        match self {
-            Self::Check => "`check` finds the target ready",
-            Self::Inbound4 => "new connections from outside get the fault, IPv4",
-            Self::Inbound6 => "the same, IPv6",
-            Self::InTask4 => {
-                "clients in the target's cgroup get it, IPv4; `getpeername` shows where they went"
-            }
-            Self::InTask6 => "the same, IPv6 and IPv4-mapped",
-            Self::OtherCgroup => "a process of another cgroup in the same namespace reaches the application",
-            Self::Keep => "`keep`: a pooled connection stays with the application",
-            Self::Drain => "`drain`: a pooled connection ends in order",
-            Self::Reset => {
-                "`reset`: a pooled connection is reset at its next request; filter and qdisc go at the end"
-            }
-            Self::Forward => "`--modify-response-body false`: the application's body with another status",
-            Self::Status => "`status` shows the fault and its counters",
-            Self::Deadline => "a run ends by itself at its deadline, with 0",
-            Self::Signal => "SIGTERM ends it, with 130, and the application answers",
-            Self::Remove => "`remove --all` ends it; nothing is left",
-            Self::Kill => {
-                "SIGKILL: the next connection reaches the application; the watcher removes what is left"
-            }
-            Self::Stop => "SIGSTOP: the application answers within 3 s",
-        }
-    }
 }
 
 /// As it is called in the table and on the console.

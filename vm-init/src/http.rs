@@ -127,9 +127,10 @@ impl Answer {
 
 impl From<io::Error> for Broken {
     fn from(why: io::Error) -> Self {
-        match why.kind() {
-            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Self::Reset,
-            _ => Self::Other(why),
+        if matches!(why.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe) {
+            Self::Reset
+        } else {
+            Self::Other(why)
         }
     }
 }

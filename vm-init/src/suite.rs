@@ -68,6 +68,8 @@ pub(crate) fn run(site: &Site, tell: &mut dyn FnMut(&Finding) -> Result<()>) -> 
             }
         }
     }
+    let told = Feature::ALL.iter().all(|feature| looker.told.contains(feature));
+    ensure!(told, "a feature belongs to no scenario");
     Ok(())
 }
 

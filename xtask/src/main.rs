@@ -9,10 +9,14 @@ mod demo;
 mod ebpf;
 mod test;
 
+mod dist;
+mod vm;
+
 mod ci;
 mod tidy;
 
 mod binaries;
+mod debian;
 mod metadata;
 mod process;
 mod say;
@@ -41,6 +45,10 @@ enum Command {
     Demo(demo::Args),
     /// Measure the data path in release builds
     Bench(bench::Args),
+    /// Build what is handed out: static programs, manuals and licences, reproducibly
+    Dist(dist::Args),
+    /// Try the agent on other kernels, in emulated machines
+    Vm(vm::Args),
     /// Check the repository's own rules
     Tidy,
     /// Everything that has to pass before a change goes in
@@ -54,6 +62,8 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Dist(args) => dist::run(&args),
+        Command::Vm(args) => vm::run(&args),
         Command::Tidy => tidy::run(),
         Command::Ci => ci::run(),
     };

@@ -31,6 +31,14 @@ pub(crate) fn ensure_toolchain() -> Result<()> {
     ensure_all(&[])
 }
 
+/// Installs packages of Debian or Ubuntu for one command; tells whether this machine lets us.
+pub(crate) fn install(packages: &[&str]) -> Result<bool> {
+    match System::detect() {
+        System::Apt(apt) => apt.install(packages).map(|()| true),
+        System::Other => Ok(false),
+    }
+}
+
 fn ensure_all(missing: &[&Need]) -> Result<()> {
     let toolchain = Toolchain::find();
     if let (true, Ok(_)) = (missing.is_empty(), &toolchain) {

@@ -22,7 +22,9 @@ pub(super) fn drain(looker: &mut Looker<'_>) -> Result<()> {
     looker.look(Feature::Drain, |site| {
         match idle.end() {
             Broken::Closed => {}
-            other => bail!("the pooled connection did not end in order: {other}"),
+            broken @ (Broken::Reset | Broken::Other(_)) => {
+                bail!("the pooled connection did not end in order: {broken}")
+            }
         }
         let took = injected.elapsed();
         expect_fault(site)?;

@@ -1,0 +1,86 @@
+//! The kernels, and why each is here.
+
+use super::finding::Host;
+use crate::{debian::Suite, dist::Arch};
+
+/// A row of the matrix.
+#[derive(Debug)]
+pub(super) struct Row {
+    pub(super) name: &'static str,
+    /// `None` is the kernel that runs now: the same suite in namespaces of its own, no machine.
+    pub(super) kernel: Option<Kernel>,
+    /// What the machine lacks on purpose.
+    pub(super) host: Host,
+    /// Whether every change is tried on it.
+    pub(super) ci: bool,
+    pub(super) reason: &'static str,
+}
+
+/// A kernel of Debian.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kernel {
+    pub(super) suite: Suite,
+    pub(super) arch: Arch,
+    pub(super) metapackage: &'static str,
+}
+
+const V5_10: Kernel =
+    Kernel { suite: Suite::Bullseye, arch: Arch::X86_64, metapackage: "linux-image-cloud-amd64" };
+const V6_1: Kernel =
+    Kernel { suite: Suite::Bookworm, arch: Arch::X86_64, metapackage: "linux-image-cloud-amd64" };
+const V6_12: Kernel =
+    Kernel { suite: Suite::Bookworm, arch: Arch::X86_64, metapackage: "linux-image-6.12-cloud-amd64" };
+const V6_1_ARM: Kernel =
+    Kernel { suite: Suite::Bookworm, arch: Arch::Aarch64, metapackage: "linux-image-cloud-arm64" };
+
+pub(super) const ROWS: [Row; 7] = [
+    Row {
+        name: "5.10",
+        kernel: Some(V5_10),
+        host: Host::Full,
+        ci: true,
+        reason: "the oldest that is supported, with cgroup v2",
+    },
+    Row {
+        name: "6.1",
+        kernel: Some(V6_1),
+        host: Host::Full,
+        ci: true,
+        reason: "the ECS-optimised Amazon Linux 2023 image; netlink filters, no TCX",
+    },
+    Row {
+        name: "6.12",
+        kernel: Some(V6_12),
+        host: Host::Full,
+        ci: false,
+        reason: "later kernels of Amazon Linux 2023; TCX links",
+    },
+    Row {
+        name: "6.1-arm64",
+        kernel: Some(V6_1_ARM),
+        host: Host::Full,
+        ci: false,
+        reason: "Graviton instances",
+    },
+    Row {
+        name: "5.10-cgroup-v1",
+        kernel: Some(V5_10),
+        host: Host::LegacyCgroups,
+        ci: false,
+        reason: "Amazon Linux 2: containers in cgroup v1",
+    },
+    Row {
+        name: "6.1-no-classifier",
+        kernel: Some(V6_1),
+        host: Host::NoClassifier,
+        ci: false,
+        reason: "a host without the modules sch_ingress and cls_bpf",
+    },
+    Row {
+        name: "running",
+        kernel: None,
+        host: Host::Full,
+        ci: false,
+        reason: "the kernel of this machine, without emulation",
+    },
+];
