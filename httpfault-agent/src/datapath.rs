@@ -23,7 +23,7 @@ use httpfault_common::{
 use socket2::Socket;
 
 use crate::{cgroup::Cgroup, netns::Netns, scope::Scope};
-pub(crate) use pooled::{Filter, remove_filter};
+pub(crate) use pooled::{Filter, remove_filter, resets_by_filter};
 
 /// Oldest kernel with every program type, helper and attach point that is used.
 const OLDEST_KERNEL: KernelVersion = KernelVersion::new(5, 10, 0);

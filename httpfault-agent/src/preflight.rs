@@ -69,7 +69,8 @@ impl Unready {
 
 /// Looks at the host and at every target.
 pub(crate) async fn look(spec: &RunSpec, sources: &Sources) -> Preflight {
-    let mut preflight = Preflight { targets: Vec::new(), host: host::problems(), warnings: host::warnings() };
+    let host = host::problems(spec.existing_connections);
+    let mut preflight = Preflight { targets: Vec::new(), host, warnings: host::warnings() };
     let mut seen = HashSet::new();
     for selector in &spec.targets {
         let (source, outcome) = match target::resolve(selector, sources).await {

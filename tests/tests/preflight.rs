@@ -141,14 +141,14 @@ fn privileges_missing() -> Result<()> {
     let pid = site.pid().to_string();
     let words = run_args(["--pid", &pid], &experiment("privileges"), &[]);
     let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
-    let bounded = ["--bounding-set=-bpf,-net_admin", "--inh-caps=-bpf,-net_admin"];
+    let bounded = ["--bounding-set=-sys_ptrace", "--inh-caps=-sys_ptrace"];
     // Copied to where everybody may run it.
     let directory = tempfile::tempdir_in("/tmp")?;
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     std::fs::set_permissions(directory.path(), open)?;
     let copy = directory.path().join("httpfault-agent");
     std::fs::copy(binary()?, &copy)?;
-    for (options, missing) in [(&nobody[..], "CAP_SYS_ADMIN"), (&bounded[..], "CAP_BPF")] {
+    for (options, missing) in [(&nobody[..], "CAP_SYS_ADMIN"), (&bounded[..], "CAP_SYS_PTRACE")] {
         let mut setpriv = std::process::Command::new("setpriv");
         setpriv.args(options).arg(&copy).args(&words);
         let ended = Agent::start(setpriv)?.ended()?;

@@ -42,6 +42,11 @@ pub(super) struct Attached {
     filter: Option<Filter>,
 }
 
+/// Whether this kernel has no TCX links, so that a netlink filter is needed.
+pub(crate) fn resets_by_filter() -> bool {
+    !KernelVersion::current().is_ok_and(|kernel| kernel >= TCX)
+}
+
 /// Attaches to every interface; what was attached before an error stays in `attached` for [`detach`].
 pub(super) fn attach(
     ebpf: &mut Ebpf,
@@ -51,13 +56,13 @@ pub(super) fn attach(
     attached: &mut Vec<Attached>,
 ) -> anyhow::Result<()> {
     let program: &mut SchedClassifier = typed(ebpf, program::RESET)?;
-    let tcx = KernelVersion::current().is_ok_and(|kernel| kernel >= TCX);
+    let by_filter = resets_by_filter();
     netns.run(|| {
         for interface in interfaces {
-            let one = if tcx {
-                attach_tcx(program, interface)
-            } else {
+            let one = if by_filter {
                 attach_filter(program, netns, interface, register)
+            } else {
+                attach_tcx(program, interface)
             };
             attached
                 .push(one.with_context(|| format!("attaching httpfault_reset to interface {interface}"))?);

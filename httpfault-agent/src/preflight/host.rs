@@ -1,33 +1,38 @@
 //! What the host must offer: privileges, and a kernel with the programs that are used.
 
 use caps::{CapSet, Capability};
-use httpfault_common::contract::Problem;
+use httpfault_common::contract::{ExistingConnections, Problem};
 
 use crate::datapath;
 
-/// Each capability that is needed, and for what.
-const NEEDED: [(Capability, &str); 6] = [
-    (Capability::CAP_BPF, "loading the kernel programs"),
-    (Capability::CAP_NET_ADMIN, "attaching them"),
-    (Capability::CAP_SYS_ADMIN, "entering the target's network namespace"),
-    (Capability::CAP_SYS_PTRACE, "telling which process owns a socket"),
-    (Capability::CAP_DAC_OVERRIDE, "reading /proc and writing /run/httpfault"),
-    (Capability::CAP_PERFMON, "pointer arithmetic in the kernel programs"),
+/// What is needed of the capabilities, any one of each line, and for what. CAP_SYS_ADMIN includes what CAP_BPF,
+/// CAP_PERFMON and CAP_NET_ADMIN are asked for when programs are loaded and linked (capabilities(7), "CAP_BPF").
+const NEEDED: [(&[Capability], &str); 3] = [
+    (&[Capability::CAP_SYS_ADMIN], "entering the target's network namespace, loading the kernel programs"),
+    (&[Capability::CAP_SYS_PTRACE], "telling which namespace a process is in and which sockets it owns"),
+    (
+        &[Capability::CAP_DAC_READ_SEARCH, Capability::CAP_DAC_OVERRIDE],
+        "reading /proc of other users' processes",
+    ),
 ];
+/// Only where existing connections are reset by a netlink filter.
+const FILTERS: (&[Capability], &str) = (&[Capability::CAP_NET_ADMIN], "--existing-connections reset");
 
 /// What is missing on this host.
-pub(super) fn problems() -> Vec<Problem> {
+pub(super) fn problems(existing: ExistingConnections) -> Vec<Problem> {
     let mut problems = Vec::new();
+    let by_filter = existing == ExistingConnections::Reset && datapath::resets_by_filter();
     let missing: Vec<String> = NEEDED
         .iter()
-        .filter(|(capability, _)| !caps::has_cap(None, CapSet::Effective, *capability).unwrap_or(false))
-        .map(|(capability, purpose)| format!("{capability} ({purpose})"))
+        .chain(by_filter.then_some(&FILTERS))
+        .filter(|(any, _)| !any.iter().any(|one| caps::has_cap(None, CapSet::Effective, *one).unwrap_or(false)))
+        .filter_map(|(any, purpose)| any.first().map(|first| format!("{first} ({purpose})")))
         .collect();
     if !missing.is_empty() {
         problems.push(Problem {
             subject: "privileges".into(),
             problem: format!("missing {}", missing.join(", ")),
-            next: "run as root".into(),
+            next: "run as root, or with these capabilities".into(),
         });
     }
     problems.extend(datapath::kernel_problems());
