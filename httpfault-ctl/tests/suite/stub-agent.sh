@@ -1,6 +1,8 @@
 #!/bin/sh
 # Behaves like httpfault-agent as far as httpfault-ctl can see: same command line, same JSON, state in /run/httpfault.
 # STUB_MODE changes what it does; every spec it gets is kept in STUB_SPECS.
+# A killed process that nobody has reaped yet is not alive.
+alive() { readlink "/proc/$1/exe" >/dev/null 2>&1; }
 now() { date -u +%Y-%m-%dT%H:%M:%SZ; }
 each_target() {
     first=1
@@ -14,7 +16,7 @@ each_target() {
 targets_of() { printf '%s\n' "$1" | grep -o '{"kind":"[a-z]*","id":"[^"]*"' | sed 's/{"kind":"\([a-z]*\)","id":"\([^"]*\)"/\1 \2/'; }
 fault() {
     phase=on
-    kill -0 "$(cat "$1/pid")" 2>/dev/null || phase=stale
+    alive "$(cat "$1/pid")" || phase=stale
     printf '{"experiment_id":"%s","phase":"%s","agent_pid":%s,"injected_at":"%s","port":80,"status_code":503,"targets":[' \
         "${1##*/}" "$phase" "$(cat "$1/pid")" "$(cat "$1/at")"
     each_target "$(cat "$1/targets")" '{"target":"%s %s","outcome":"faulted","counters":{"faulted":3}}'
@@ -91,7 +93,7 @@ remove)
         state=/run/httpfault/$id
         [ -d "$state" ] || continue
         how=swept
-        if kill -0 "$(cat "$state/pid")" 2>/dev/null; then
+        if alive "$(cat "$state/pid")"; then
             how=ended
             touch "$state/stop"
             tries=100
