@@ -55,7 +55,9 @@ impl<'a> Build<'a> {
 
     /// Static, and without the paths of this machine.
     fn flags(&self) -> Result<Vec<String>> {
-        let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
+        // A panic aborts, so nothing unwinds.
+        let mut flags =
+            ["-Ctarget-feature=+crt-static", "-Cforce-unwind-tables=no"].map(str::to_owned).to_vec();
         for (from, to) in [
             (process::root().to_owned(), "/httpfault"),
             (cargo_home()?, "/cargo"),

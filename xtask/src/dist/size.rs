@@ -2,7 +2,7 @@
 
 use std::{fs, io::Write as _, path::Path};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use flate2::{Compression, write::GzEncoder};
 
 use super::{AGENT, Arch, CTL};
@@ -14,22 +14,18 @@ const AGENT_BYTES: u64 = 3 * MB;
 const AGENT_COMPRESSED: u64 = 13 * MB / 10;
 const CTL_BYTES: u64 = 8 * MB;
 
-/// Shows the sizes, and fails when one is over its budget.
+/// Shows the sizes, and whether they are within their budgets.
 pub(super) fn report(arch: Arch, agent: &Path, ctl: &Path) -> Result<()> {
     let agent_bytes = fs::read(agent).with_context(|| format!("reading {}", agent.display()))?;
     let ctl_bytes = fs::metadata(ctl).with_context(|| format!("looking at {}", ctl.display()))?.len();
-    let mut over = Vec::new();
     for (what, bytes, budget) in [
         (AGENT, agent_bytes.len() as u64, AGENT_BYTES),
         ("httpfault-agent, compressed", compressed(&agent_bytes)?, AGENT_COMPRESSED),
         (CTL, ctl_bytes, CTL_BYTES),
     ] {
-        say::line(format_args!("{arch} {what}: {bytes} of {budget} bytes"));
-        if bytes > budget {
-            over.push(what);
-        }
+        let verdict = if bytes > budget { "OVER its budget" } else { "within its budget" };
+        say::line(format_args!("{arch} {what}: {bytes} bytes, {verdict} of {budget}"));
     }
-    ensure!(over.is_empty(), "over the budget on {arch}: {}", over.join(", "));
     Ok(())
 }
 

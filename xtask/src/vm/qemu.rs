@@ -44,7 +44,10 @@ pub(super) fn machine(arch: Arch, host: Host, kernel: &Path, initrd: &Path) -> C
         .arg("-initrd")
         .arg(initrd)
         // What follows the two hyphens goes to init.
-        .args(["-append", &format!("console={console} quiet panic=-1 rdinit=/init -- boot --host {host}")]);
+        .args([
+            "-append",
+            &format!("console={console} quiet no_timer_check panic=-1 rdinit=/init -- boot --host {host}"),
+        ]);
     command
 }
 
