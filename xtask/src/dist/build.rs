@@ -41,6 +41,7 @@ impl<'a> Build<'a> {
             .env("RUSTC", rustc)
             .env("CARGO_ENCODED_RUSTFLAGS", self.flags()?.join(SEPARATOR))
             .env("SOURCE_DATE_EPOCH", source_date()?)
+            .env("CFLAGS", format!("-ffile-prefix-map={}=/cargo", cargo_home()?.display()))
             .env("CARGO_PROFILE_DEV_STRIP", "true");
         if let Some(linker) = linker {
             let variable = triple.replace('-', "_").to_uppercase();
