@@ -6,6 +6,7 @@
 
 mod agent_file;
 mod ctl;
+mod download;
 mod web;
 
 use std::{
@@ -24,6 +25,7 @@ use tempfile::TempDir;
 
 pub use agent_file::AgentFile;
 pub use ctl::{Ctl, Ended, Running, binary};
+pub use download::Download;
 pub use web::{PROXY_PORT, Web, classified};
 
 use crate::{clean::Traces, docker::Instance, wait};

@@ -1,9 +1,11 @@
 //! What the data path costs, on this machine, as a Markdown table: how fast a fault comes and goes, what memory it
 //! takes, and what a response costs beside nginx behind an iptables REDIRECT, the way the same fault is usually made.
+//! `bench scale` measures the controller instead.
 
 mod compare;
 mod machine;
 mod moments;
+mod scale;
 
 use std::{
     io::{Write, stdout},
@@ -11,12 +13,15 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 use httpfault_tests::{agent::binary, command::installed, machine::Machine};
 
-/// Measures the release agent.
+/// Measures the release agent, or the controller.
 #[derive(Debug, Parser)]
 struct Args {
+    /// What to measure
+    #[arg(value_enum, default_value = "data-path")]
+    what: What,
     /// Length of each load, seconds
     #[arg(long, default_value_t = 5)]
     seconds: u64,
@@ -26,6 +31,23 @@ struct Args {
     /// Open connections for the memory
     #[arg(long, default_value_t = 1000)]
     connections: usize,
+    /// Instances for `scale`
+    #[arg(long, default_value_t = 400)]
+    hosts: usize,
+    /// Tasks on each of them
+    #[arg(long, default_value_t = 5)]
+    tasks_per_host: usize,
+    /// How long the fault is on for `scale`, seconds
+    #[arg(long, default_value_t = 60)]
+    duration: u64,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum What {
+    /// The agent: times, memory, requests
+    DataPath,
+    /// The controller: a fault on thousands of simulated tasks
+    Scale,
 }
 
 /// One row: what was measured, and the numbers.
@@ -33,6 +55,16 @@ type Row = (String, String);
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    match args.what {
+        What::DataPath => data_path(&args),
+        What::Scale => {
+            let Args { hosts, tasks_per_host, duration: seconds, .. } = args;
+            scale::measure(&scale::Size { hosts, tasks_per_host, seconds })
+        }
+    }
+}
+
+fn data_path(args: &Args) -> Result<()> {
     let _machine = Machine::take()?;
     let agent = binary()?;
     if agent.components().any(|part| part.as_os_str() == "debug") {

@@ -1,26 +1,22 @@
-//! A fault from start to end, with a real container, real clients and the real agent: 200, then 503, then 200 again,
-//! and nothing is left. Every line that it shows is checked; one that is wrong makes it end with exit code 1.
+//! A fault from start to end, with real containers, real clients, the real controller and the real agent: 200, then 503,
+//! then 200 again, and nothing is left. Every line that it shows is checked; one that is wrong makes it end with exit
+//! code 1.
 
+mod experiment;
+mod host;
 mod show;
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
-use anyhow::{Context, Result};
-use clap::Parser;
-use httpfault_tests::{
-    agent::{Agent, agent_on, experiment, status_of},
-    clean::Traces,
-    command::output,
-    docker::{Container, Instance, Plan},
-    inside::ask,
-    load::{self, Load, Outcome, Style},
-    wire::{Broken, Connection, Response},
-};
+use clap::{Parser, ValueEnum};
 use show::Show;
 
-/// Shows a fault on a real container, from start to end.
+/// Shows a fault on real containers, from start to end.
 #[derive(Debug, Parser)]
 struct Args {
+    /// What to show
+    #[arg(value_enum, default_value = "experiment")]
+    what: What,
     /// How long the fault is on, seconds
     #[arg(long, default_value_t = 5)]
     duration: u64,
@@ -29,129 +25,23 @@ struct Args {
     status_code: u16,
 }
 
-const PUBLISHED: u16 = 8080;
-const CLIENT: &str = "/usr/bin/fixture-client";
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum What {
+    /// httpfault-ctl against simulated AWS APIs: plan, delivery of the agent over SSM, fault, removal, report
+    Experiment,
+    /// httpfault-agent by hand, on one container of this machine
+    Host,
+}
 
 fn main() -> ExitCode {
     let mut show = Show::default();
-    match demo(&Args::parse(), &mut show) {
-        Ok(()) => show.verdict(),
-        Err(error) => {
-            show.failed(&format!("{error:#}"));
-            show.verdict()
-        }
-    }
-}
-
-fn demo(args: &Args, show: &mut Show) -> Result<()> {
-    show.step("A container instance: Docker engine, nginx, and a client machine beside it");
-    let instance = Instance::take()?;
-    let web = Plan::nginx("web").publish(PUBLISHED, 80).serve(&instance, 80)?;
-    show.command(&format!("docker run --name web --publish {PUBLISHED}:80 nginx"), &web.id[..12]);
-    let before = Traces::now()?;
-
-    show.step("Before");
-    curl(&instance, show, "200")?;
-    in_task(&web, show, 200)?;
-    let mut pooled = instance.outside.run(|| Ok(Connection::open(Instance::published(PUBLISHED))?))?;
-    pooled_answers(pooled.get("/"), show);
-
-    show.step("The fault");
-    let id = experiment("demo");
-    let (code, duration) = (args.status_code.to_string(), args.duration.to_string());
-    let words = ["--container", "web", "--port", "80", "--status-code", &code, "--duration", &duration];
-    let words = ["run", "--output", "json", "--experiment-id", &id].into_iter().chain(words);
-    show.command(
-        &format!("httpfault-agent run --container web --port 80 --status-code {code} --duration {duration}"),
-        "",
-    );
-    let mut agent = Agent::start(agent_on(&instance, words)?)?;
-    agent.injected()?;
-    show.output(agent.said());
-    during(&instance, &web, &mut pooled, args, show)?;
-    let known = status_of(&id)?.context("the agent is not known to `status`")?;
-    let faulted = known.targets.iter().map(|target| target.counters.faulted).sum::<u64>();
-    show.check(
-        "httpfault-agent status",
-        &format!("{:?}, {faulted} requests faulted", known.phase),
-        faulted > 0,
-    );
-
-    show.step(&format!("The end, {duration} s after the beginning"));
-    let ended = agent.ended()?;
-    show.output(ended.lines.last().map_or("", String::as_str));
-    show.check("its exit code", &ended.code()?.to_string(), ended.code()? == 0);
-
-    show.step("After");
-    curl(&instance, show, "200")?;
-    in_task(&web, show, 200)?;
-    let namespace = web.namespace()?;
-    let left = before.none_but_these(&[(&namespace, 20000)]);
-    let found = left.as_ref().err().map_or("nothing".to_owned(), |error| format!("{error:#}"));
-    show.check("left in the kernel, in /run/httpfault, in the container's namespace", &found, left.is_ok());
-    Ok(())
-}
-
-/// What clients see while the fault is on.
-fn during(
-    instance: &Instance,
-    web: &Container<'_>,
-    pooled: &mut Connection,
-    args: &Args,
-    show: &mut Show,
-) -> Result<()> {
-    curl(instance, show, &args.status_code.to_string())?;
-    in_task(web, show, args.status_code)?;
-    pooled.patience(Duration::from_secs(3))?;
-    let closed = pooled.rest();
-    let how = match &closed {
-        Ok(rest) if rest.is_empty() => {
-            "closed in order, as by an idle timeout; its client reconnects".to_owned()
-        }
-        Ok(rest) => format!("{} bytes that nobody asked for", rest.len()),
-        Err(broken) => broken.to_string(),
+    let args = Args::parse();
+    let shown = match args.what {
+        What::Experiment => experiment::demo(&args, &mut show),
+        What::Host => host::demo(&args, &mut show),
     };
-    show.check("the pooled connection from before", &how, closed.is_ok_and(|rest| rest.is_empty()));
-    if args.status_code == 503 {
-        let plan = load::Plan::new(Instance::published(PUBLISHED), 8, Style::Close);
-        let load = Load::start(&instance.outside, plan);
-        load.await_faults(1000)?;
-        let tally = load.stop()?;
-        let (faults, all) = (tally.count(Outcome::Fault), tally.samples.len());
-        show.check(
-            "8 clients, a connection for each request",
-            &format!("{faults} of {all} get the fault"),
-            faults == all,
-        );
+    if let Err(error) = shown {
+        show.failed(&format!("{error:#}"));
     }
-    Ok(())
-}
-
-/// curl on the client machine, at the published port.
-fn curl(instance: &Instance, show: &mut Show, expected: &str) -> Result<()> {
-    let url = format!("http://{}/", Instance::published(PUBLISHED));
-    let said = output(instance.outside.command("curl").args(["-sS", "-i", "--max-time", "5", &url]))?;
-    show.command(&format!("curl -i {url}"), "");
-    show.output(said.trim_end());
-    let status = said.split_whitespace().nth(1).unwrap_or_default().to_owned();
-    show.check("status", &status, status == expected);
-    Ok(())
-}
-
-/// A process of the task itself, such as a health check.
-fn in_task(web: &Container<'_>, show: &mut Show, expected: u16) -> Result<()> {
-    let seen = ask(web.exec(CLIENT), "127.0.0.1:80".parse()?)?;
-    let peer = seen.peer.map(|peer| peer.to_string()).unwrap_or_default();
-    let right = seen.status == expected && peer == "127.0.0.1:80";
-    show.check(
-        "a client inside the container, to 127.0.0.1:80",
-        &format!("{} from {peer}", seen.status),
-        right,
-    );
-    Ok(())
-}
-
-fn pooled_answers(answer: Result<Response, Broken>, show: &mut Show) {
-    let said = answer.as_ref().map_or_else(ToString::to_string, |response| response.status.to_string());
-    show.check("a pooled connection, kept open", &said, answer.is_ok_and(|response| response.is_real()));
+    show.verdict()
 }

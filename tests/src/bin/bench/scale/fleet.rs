@@ -1,0 +1,141 @@
+//! Hosts that answer as the agent would, without one.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use httpfault_common::contract::{
+    Counters, Event, Exit, FaultStatus, Injected, InjectedTarget, Outcome, Phase, RemoveReport, Removed,
+    RemovedReason, RunSpec, StatusReport, TargetReport,
+};
+use httpfault_simulator::{Execution, Finished, StubCall};
+use jiff::{SignedDuration, Timestamp};
+
+/// What a script takes on a host.
+const SCRIPT: Duration = Duration::from_millis(150);
+/// What the agent takes until the fault is on and proved.
+const INJECTION: Duration = Duration::from_millis(300);
+
+/// The faults that are on, by instance, and whether hosts have the agent already.
+#[derive(Debug)]
+pub(crate) struct Fleet {
+    on: Mutex<BTreeMap<String, FaultStatus>>,
+    in_place: bool,
+}
+
+impl Fleet {
+    pub(crate) fn new(in_place: bool) -> Arc<Self> {
+        Arc::new(Self { on: Mutex::default(), in_place })
+    }
+
+    pub(crate) fn execution(self: &Arc<Self>) -> Execution {
+        let fleet = Arc::clone(self);
+        Execution::stub(move |call| {
+            let fleet = Arc::clone(&fleet);
+            async move {
+                tokio::time::sleep(SCRIPT).await;
+                let answer = fleet.answer(&call).await;
+                answer.unwrap_or_else(|error| Finished::failed(1, format!("{error:#}")))
+            }
+        })
+    }
+
+    async fn answer(&self, call: &StubCall) -> Result<Finished> {
+        let action = call.comment.split(' ').nth(2).context("a comment names the action")?;
+        Ok(match action {
+            "probe" if !self.in_place => Finished::ok("httpfault: absent"),
+            "probe" | "install" => Finished::ok("httpfault: ready x86_64"),
+            "piece" => Finished::ok("httpfault: kept"),
+            "status" => {
+                let faults = self.on().get(&call.instance_id).cloned().into_iter().collect();
+                Finished::ok(serde_json::to_string(&StatusReport { faults })?)
+            }
+            "remove" => {
+                self.on().remove(&call.instance_id);
+                let report = RemoveReport { exit: Exit::Done, removed: Vec::new(), left_behind: Vec::new() };
+                Finished::ok(serde_json::to_string(&report)?)
+            }
+            _ => self.inject(call).await?,
+        })
+    }
+
+    async fn inject(&self, call: &StubCall) -> Result<Finished> {
+        let spec = spec_of(call)?;
+        tokio::time::sleep(INJECTION).await;
+        let at = Timestamp::now();
+        let deadline = at + SignedDuration::from_secs(i64::try_from(spec.duration_secs)?);
+        let counters =
+            Counters { connections_inbound: 40, requests_http11: 120, faulted: 120, ..Counters::default() };
+        let targets: Vec<TargetReport> = spec
+            .targets
+            .iter()
+            .map(|target| TargetReport {
+                target: target.to_string(),
+                outcome: Outcome::Faulted,
+                counters: counters.clone(),
+                causes: Vec::new(),
+                error: None,
+            })
+            .collect();
+        let status = FaultStatus {
+            experiment_id: spec.experiment_id.clone(),
+            phase: Phase::On,
+            agent_pid: 4711,
+            injected_at: Some(at),
+            deadline: Some(deadline),
+            port: spec.port,
+            status_code: spec.fault.status,
+            targets: targets.clone(),
+        };
+        self.on().insert(call.instance_id.clone(), status);
+        tokio::time::sleep(Duration::from_secs(spec.duration_secs)).await;
+        self.on().remove(&call.instance_id);
+        let injected = Event::Injected(Injected {
+            experiment_id: spec.experiment_id.clone(),
+            at,
+            deadline,
+            targets: spec.targets.iter().map(found).collect(),
+            warnings: Vec::new(),
+        });
+        let removed = Event::Removed(Removed {
+            exit: Exit::Done,
+            experiment_id: spec.experiment_id,
+            reason: RemovedReason::Deadline,
+            injected_at: Some(at),
+            removed_at: Timestamp::now(),
+            targets,
+            left_behind: Vec::new(),
+            warnings: Vec::new(),
+        });
+        Ok(Finished::ok(format!(
+            "{}\n{}\n",
+            serde_json::to_string(&injected)?,
+            serde_json::to_string(&removed)?
+        )))
+    }
+
+    fn on(&self) -> MutexGuard<'_, BTreeMap<String, FaultStatus>> {
+        self.on.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn found(target: &httpfault_common::contract::TargetSelector) -> InjectedTarget {
+    let found = "container web (0123456789ab)".to_owned();
+    InjectedTarget { target: target.to_string(), found, source: "docker".to_owned(), error: None }
+}
+
+/// The spec of the instance's own line in the script.
+fn spec_of(call: &StubCall) -> Result<RunSpec> {
+    let own = format!("{})", call.instance_id);
+    let line = call
+        .script
+        .lines()
+        .find(|line| line.trim_start().starts_with(&own))
+        .context("no line for this host")?;
+    let spec =
+        line.split_whitespace().find_map(|word| word.strip_prefix("spec=")).context("no spec in its line")?;
+    RunSpec::decode(spec).context("reading the spec")
+}
