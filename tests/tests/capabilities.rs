@@ -100,7 +100,10 @@ fn a_state_directory_of_somebody_else_is_refused() -> Result<()> {
     let words = run_args(["--pid", &site.pid().to_string()], &experiment("caps"), &[]);
     let theirs = r#"mkdir -p /run/httpfault && mount -t tmpfs -o uid=65534,mode=0700 tmpfs /run/httpfault && exec "$@""#;
     let mut command = Command::new("unshare");
-    command.args(["--mount", "--propagation", "private", "sh", "-c", theirs, "sh"]).arg(binary()?).args(words);
+    command
+        .args(["--mount", "--propagation", "private", "sh", "-c", theirs, "sh"])
+        .arg(binary()?)
+        .args(words);
     let said = said(&mut command)?;
     assert_eq!(said.status.code(), Some(1), "{said:?}");
     assert!(said.stderr.contains("/run/httpfault"), "{said:?}");

@@ -25,7 +25,9 @@ pub(super) fn problems(existing: ExistingConnections) -> Vec<Problem> {
     let missing: Vec<String> = NEEDED
         .iter()
         .chain(by_filter.then_some(&FILTERS))
-        .filter(|(any, _)| !any.iter().any(|one| caps::has_cap(None, CapSet::Effective, *one).unwrap_or(false)))
+        .filter(|(any, _)| {
+            !any.iter().any(|one| caps::has_cap(None, CapSet::Effective, *one).unwrap_or(false))
+        })
         .filter_map(|(any, purpose)| any.first().map(|first| format!("{first} ({purpose})")))
         .collect();
     if !missing.is_empty() {
