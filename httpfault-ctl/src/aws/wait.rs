@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use httpfault_common::contract::ExperimentId;
+use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -73,7 +74,10 @@ impl Cloud {
         let end = Instant::now() + limit;
         let mut looks = 0;
         loop {
-            self.pause(looks).await;
+            match looks {
+                0 => self.until_first_look(sent).await,
+                _ => self.pause(looks).await,
+            }
             looks += 1;
             let states = match self.look(sent).await {
                 Ok(states) => states,
@@ -150,6 +154,12 @@ impl Cloud {
         answer.stdout = whole.standard_output_content.unwrap_or_default();
         answer.stderr = whole.standard_error_content.unwrap_or_default();
         Ok(())
+    }
+
+    /// Counts from when the command was sent: of several in a row the first is waited for, the others are over by then.
+    async fn until_first_look(&self, sent: &Sent) {
+        let gone = Timestamp::now().duration_since(sent.since).unsigned_abs();
+        sleep((self.poll() * 2 / 5).saturating_sub(gone)).await;
     }
 
     /// The time until the next look: short before the first one, then the poll interval and up to a third more, so
