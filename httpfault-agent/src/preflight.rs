@@ -213,6 +213,8 @@ fn interface_problem(own: &[InterfaceAddress], scope: &Scope, spec: &RunSpec) ->
     let subject = format!("NETWORK_INTERFACE {}", spec.interface);
     if spec.interface != AUTO && scope.interfaces.is_empty() {
         let mut known: Vec<&str> = own.iter().map(|address| address.interface.as_str()).collect();
+        // Each interface comes once for every address.
+        known.sort_unstable();
         known.dedup();
         return Some(Problem {
             subject,
