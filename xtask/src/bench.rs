@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: what the data path costs, measured in release builds by the program `bench` of the tests'
-//! package.
+//! package; with `-- scale`, what the controller does with thousands of tasks.
 
 use anyhow::Result;
 
@@ -17,6 +17,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     // The controller is no part of the data path, and optimising it takes longer than everything else.
     let packages = ["--package", "httpfault-agent", "--package", "httpfault-tests"];
     process::run(process::cargo().args(["build", "--release", "--bins"]).args(packages))?;
-    let binaries = Binaries::release(&Metadata::read()?);
-    process::run(binaries.program("bench")?.args(&args.args))
+    let metadata = Metadata::read()?;
+    let mut bench = Binaries::release(&metadata).program("bench")?;
+    if args.args.iter().any(|word| word == "scale") {
+        // It waits for AWS most of its time: a debug build shows the same.
+        process::run(process::cargo().args(["build", "--package", "httpfault-ctl"]))?;
+        bench.env("HTTPFAULT_CTL", Binaries::debug(&metadata).path("httpfault-ctl"));
+    }
+    process::run(bench.args(&args.args))
 }

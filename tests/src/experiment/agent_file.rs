@@ -5,6 +5,7 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
     process::Command,
+    time::SystemTime,
 };
 
 use anyhow::{Context, Result};
@@ -23,18 +24,13 @@ impl AgentFile {
     /// Strips the agent once and keeps the result until the next build.
     pub fn stripped() -> Result<Self> {
         let built = agent::binary()?;
-        let data = fs::metadata(&built).with_context(|| format!("looking at {}", built.display()))?;
+        let built_at = changed(&built)?;
         let mut hasher = DefaultHasher::new();
-        (data.len(), data.modified()?, &built).hash(&mut hasher);
-        let kept = machine::directory()?.join("agents");
-        let directory = kept.join(format!("{:016x}", hasher.finish()));
+        built.hash(&mut hasher);
+        let directory = machine::directory()?.join(format!("agent-{:016x}", hasher.finish()));
         let path = directory.join("httpfault-agent");
         let _one_at_a_time = machine::locked("agents.lock")?;
-        if !path.exists() {
-            // Those of older builds.
-            if kept.exists() {
-                fs::remove_dir_all(&kept).with_context(|| format!("removing {}", kept.display()))?;
-            }
+        if !path.exists() || changed(&path)? < built_at {
             fs::create_dir_all(&directory).with_context(|| format!("creating {}", directory.display()))?;
             let aside = directory.join("aside");
             fs::copy(&built, &aside).with_context(|| format!("copying {}", built.display()))?;
@@ -47,6 +43,11 @@ impl AgentFile {
     pub fn directory(&self) -> &Path {
         self.path.parent().unwrap_or(&self.path)
     }
+}
+
+fn changed(path: &Path) -> Result<SystemTime> {
+    let data = fs::metadata(path).with_context(|| format!("looking at {}", path.display()))?;
+    data.modified().context("asking when it was changed")
 }
 
 /// By the program that hosts use.
