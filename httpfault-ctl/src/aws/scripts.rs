@@ -167,6 +167,41 @@ mod tests {
         }
     }
 
+    fn runs(count: usize, body: usize) -> Vec<HostRun> {
+        let spec = format!(
+            r#"{{"experiment_id":"e","targets":[{{"kind":"container","id":"c"}}],"port":80,"proxy_port":20000,"interface":"auto",
+            "duration_secs":60,"existing_connections":"drain","fault":{{"status":503,"replacement":{{"body":"{}"}},"marker":true,"percent":100.0}}}}"#,
+            "x".repeat(body)
+        );
+        let spec: httpfault_common::contract::RunSpec = serde_json::from_str(&spec).unwrap();
+        let run = |number: usize| HostRun {
+            instance: InstanceId::new(&format!("i-{number:017}")).unwrap(),
+            architecture: crate::tunables::Architecture::X86_64,
+            spec: spec.clone(),
+            tasks: vec![number],
+        };
+        (0..count).map(run).collect()
+    }
+
+    #[test]
+    fn hosts_share_a_command_up_to_both_limits() {
+        let sha = "ab".repeat(32);
+        let sizes = |count: usize, body: usize| -> Vec<usize> {
+            let runs = runs(count, body);
+            let runs: Vec<(&HostRun, &str)> = runs.iter().map(|run| (run, sha.as_str())).collect();
+            let batches = inject(&runs, 1).unwrap();
+            assert!(batches.iter().all(|batch| batch.script.len() < 60_000 && !batch.script.contains('@')));
+            let each = batches.iter().flat_map(|batch| &batch.instances);
+            let told =
+                each.filter(|id| batches.iter().any(|batch| batch.script.contains(&format!("{id}) sha="))));
+            assert_eq!(told.count(), count);
+            batches.iter().map(|batch| batch.instances.len()).collect()
+        };
+        assert_eq!(sizes(125, 0), [50, 50, 25]);
+        // Two bodies of 16 KB fit in a document of 64 KB, three do not.
+        assert_eq!(sizes(5, 16_000), [2, 2, 1]);
+    }
+
     #[test]
     fn no_hostile_text_gets_into_a_script() {
         let script = fetch("'; rm -rf / #", "https://x/'$(id)'`id`{{ssm:x}}");

@@ -1,8 +1,14 @@
 //! Each exit code by running the program, and what the report says with it.
 
-use httpfault_simulator::World;
+use std::{
+    fs::File,
+    io::{Read, Write},
+};
 
-use crate::support::{Site, bare, finish, host};
+use httpfault_simulator::World;
+use nix::pty::openpty;
+
+use crate::support::{Site, bare, finish, host, start};
 
 #[test]
 fn zero_when_every_task_was_faulted_and_both_ends_were_proved() {
@@ -152,4 +158,47 @@ fn a_service_behind_a_load_balancer_is_warned_about_without_a_terminal() {
     finish(&mut site.on_service("run")).exits(0).says("target group");
     let mild = finish(site.on_service("plan").env("STATUS_CODE", "404")).exits(0);
     assert_eq!(mild.json()["danger"], serde_json::Value::Null);
+}
+
+#[test]
+fn at_a_terminal_a_person_is_asked_before_a_whole_service_is_taken() {
+    for (typed, yes, code) in [("n\n", false, 1), ("y\n", false, 0), ("", true, 0)] {
+        let site = Site::new(World::fleet(1, 1));
+        site.simulator.edit(|world| {
+            let service = world.clusters[0].services[0].clone();
+            world.clusters[0].services[0] =
+                service.target_group("arn:aws:elasticloadbalancing:x:1:targetgroup/web/1", "web", 80);
+        });
+        let terminal = openpty(None, None).unwrap();
+        let (near, far) = (File::from(terminal.master), File::from(terminal.slave));
+        let mut ctl = site.on_service("run");
+        ctl.stdin(far.try_clone().unwrap()).stderr(far);
+        if yes {
+            ctl.arg("--yes");
+        }
+        let run = start(&mut ctl);
+        drop(ctl);
+        // Read until the other side is closed, which is an error here.
+        let (mut reader, mut writer) = (near.try_clone().unwrap(), near);
+        let screen = std::thread::spawn(move || {
+            let mut screen = Vec::new();
+            let _closed = reader.read_to_end(&mut screen);
+            String::from_utf8_lossy(&screen).into_owned()
+        });
+        writer.write_all(typed.as_bytes()).unwrap();
+        let done = run.ended();
+        let screen = screen.join().unwrap();
+        assert_eq!(done.code, code, "{done}{screen}");
+        assert_eq!(screen.contains("Proceed? [y/N]"), !yes, "{screen}");
+        assert_eq!(site.simulator.count("SendCommand") > 0, code == 0);
+    }
+}
+
+#[test]
+fn a_long_report_is_read_whole() {
+    let site = Site::new(World::fleet(1, 30));
+    let report = finish(&mut site.on_service("run")).exits(0).json();
+    let tasks = report["tasks"].as_array().unwrap();
+    assert_eq!(tasks.iter().filter(|task| task["counters"]["faulted"] == 7).count(), 30, "{report}");
+    assert!(site.simulator.count("GetCommandInvocation") > 0, "2,500 characters were enough?");
 }
