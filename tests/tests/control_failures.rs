@@ -1,0 +1,246 @@
+//! Experiments on a bad day: AWS throttles, loses, denies; hosts, agents and tasks go away in the middle.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use httpfault_simulator::{AfterCall, PingStatus, Timing};
+use httpfault_tests::{
+    docker::Instance,
+    experiment::{Account, PATIENCE, Running, Web, classified, host},
+    load::Outcome,
+    wait,
+    wire::Connection,
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use procfs::process::Process;
+
+fn await_status(run: &Running, web: &Web<'_>, status: u16) -> Result<()> {
+    let seen = || Ok(web.get("/")?.status == status);
+    let waited = wait::until(&format!("status {status}"), PATIENCE, seen);
+    waited.map(drop).with_context(|| run.stderr())
+}
+
+/// The agent that holds the fault on a host; its watcher is another process.
+fn agent_of(account: &Account, on: &str) -> Result<Pid> {
+    let runs = |pid: &i32| {
+        let words = Process::new(*pid).and_then(|process| process.cmdline()).unwrap_or_default();
+        words.first().is_some_and(|word| word.ends_with("httpfault-agent"))
+            && words.get(1).is_some_and(|word| word == "run")
+    };
+    let pid = account.processes(on).into_iter().find(runs);
+    Ok(Pid::from_raw(pid.context("no agent runs on the host")?))
+}
+
+#[test]
+fn every_api_gives_one_call_a_second() -> Result<()> {
+    let instance = Instance::take()?;
+    let web = Web::start(&instance, 1, 0)?;
+    let account = Account::open(&instance, &[&web])?;
+    account.simulator.faults(|faults| {
+        for action in [
+            "DescribeTasks",
+            "DescribeInstanceInformation",
+            "SendCommand",
+            "ListCommandInvocations",
+            "GetCommandInvocation",
+        ] {
+            faults.throttle(action, 1.0, 1);
+        }
+    });
+    let load = web.load();
+    let ended = account.run(5)?.env("HTTPFAULT_POLL_MS", "700").finish()?.exits(0)?;
+    let (tally, faults, _) = classified(load)?;
+    assert_eq!(ended.task(&web.task)?["counters"]["faulted"], faults, "{ended}");
+    let first = tally.first(Outcome::Fault).context("no fault")?;
+    let held = tally.last(Outcome::Fault).context("no fault")?.duration_since(first);
+    assert!((4..=7).contains(&held.as_secs()), "on for {held:?}: throttling changes no duration");
+    let calls = account.simulator.calls();
+    assert!(
+        calls.iter().any(|call| call.error_code() == Some("ThrottlingException")),
+        "nothing was throttled"
+    );
+    account.assert_clean(&[&web])
+}
+
+#[test]
+fn every_command_is_carried_out_and_its_answer_lost() -> Result<()> {
+    let instance = Instance::take()?;
+    let web = Web::start(&instance, 1, 0)?;
+    let account = Account::open(&instance, &[&web])?;
+    account.simulator.faults(|faults| {
+        for what in [AfterCall::InternalServerError, AfterCall::DropConnection].into_iter().cycle().take(12) {
+            faults.after_next("SendCommand", what);
+        }
+    });
+    let load = web.load();
+    let ended = account.run(3)?.finish()?.exits(0)?;
+    let (_, faults, _) = classified(load)?;
+    assert_eq!(ended.task(&web.task)?["counters"]["faulted"], faults, "{ended}");
+    assert_eq!(account.commands("inject").len(), 1, "the fault was sent again");
+    account.assert_clean(&[&web])
+}
+
+/// At least once delivery: the second agent finds the first and changes nothing.
+#[test]
+fn every_command_runs_twice() -> Result<()> {
+    let instance = Instance::take()?;
+    let web = Web::start(&instance, 1, 0)?;
+    let account = Account::open(&instance, &[&web])?;
+    account.simulator.faults(|faults| faults.run_next_commands_twice(50));
+    let load = web.load();
+    let ended = account.run(8)?.finish()?;
+    let (tally, faults, _) = classified(load)?;
+    assert!(faults > 0, "{}", tally.summary());
+    assert_eq!(ended.task(&web.task)?["outcome"], "faulted", "{ended}");
+    account.assert_real(&[&web])?;
+    account.assert_clean(&[&web])?;
+    ended.exits(0).map(drop)
+}
+
+#[test]
+fn the_fault_is_lost_on_its_way_to_the_host() -> Result<()> {
+    let instance = Instance::take()?;
+    let web = Web::start(&instance, 1, 0)?;
+    // A delivery of a minute is over in a second.
+    let timing = Timing { delivery_second: Duration::from_millis(10), ..Timing::default() };
+    let account = Account::empty(&instance, &[&web], timing)?;
+    account.install(&host(0))?;
+    let load = web.load();
+    let run = account.run(3)?.env("HTTPFAULT_POLL_MS", "700").start()?;
+    account.await_commands("probe", 1, |command| command.status.is_final())?;
+    account.simulator.faults(|faults| faults.lose_next_commands(1));
+    let ended = run.ended()?.exits(1)?.says("Delivery Timed Out")?;
+    assert_eq!(ended.report()?["left_behind"].as_array().map(Vec::len), Some(0), "{ended}");
+    assert_eq!(classified(load)?.1, 0, "a fault without a command");
+    account.assert_clean(&[&web])
+}
+
+#[test]
+fn a_host_goes_offline_while_the_fault_is_on() -> Result<()> {
+    let instance = Instance::take()?;
+    let (lost, kept) = (Web::start(&instance, 1, 0)?, Web::start(&instance, 2, 1)?);
+    let account = Account::open(&instance, &[&lost, &kept])?;
+    let run = account.run(5)?.env("HTTPFAULT_ANSWER_SECS", "4").start()?;
+    await_status(&run, &lost, 503)?;
+    await_status(&run, &kept, 503)?;
+    account.simulator.edit(|world| world.ping(&host(0), PingStatus::ConnectionLost));
+    let ended = run.ended()?.exits(3)?.says("LEFT BEHIND")?.says("ConnectionLost")?;
+    let report = ended.report()?;
+    assert!(report["left_behind"].to_string().contains(&host(0)), "{report}");
+    assert!(!report["left_behind"].to_string().contains(&host(1)), "only one host can't be asked: {report}");
+    assert_eq!(ended.task(&kept.task)?["outcome"], "faulted", "{ended}");
+    // Nobody could tell the agent anything, and it ended the fault.
+    account.assert_real(&[&lost, &kept])?;
+    account.assert_clean(&[&lost, &kept])?;
+
+    account.simulator.edit(|world| world.ping(&host(0), PingStatus::Online));
+    let recover = report["recover_with"].as_str().context("recover_with")?;
+    let id = report["experiment_id"].as_str().context("experiment_id")?;
+    assert_eq!(
+        recover,
+        format!("httpfault-ctl remove --experiment-id {id} --region eu-west-1 --cluster-name shop")
+    );
+    account.ctl("remove")?.env("EXPERIMENT_ID", id).finish()?.exits(0).map(drop)
+}
+
+#[test]
+fn rights_are_taken_away_while_the_fault_is_on() -> Result<()> {
+    let instance = Instance::take()?;
+    let web = Web::start(&instance, 1, 0)?;
+    let account = Account::open(&instance, &[&web])?;
+    let run = account.run(600)?.start()?;
+    await_status(&run, &web, 503)?;
+    account.simulator.faults(|faults| faults.deny("ListCommandInvocations"));
+    let ended = run.ended()?.exits(3)?.says("AWS denied ssm:ListCommandInvocations")?;
+    let report = ended.report()?;
+    assert_eq!(report["left_behind"].as_array().map(Vec::len), Some(1), "{report}");
+
+    account.simulator.faults(httpfault_simulator::Faults::clear);
+    let id = report["experiment_id"].as_str().context("experiment_id")?;
+    account.ctl("remove")?.env("EXPERIMENT_ID", id).finish()?.exits(0)?;
+    account.assert_real(&[&web])?;
+    account.assert_clean(&[&web])
+}
+
+#[test]
+fn a_task_that_goes_away_is_a_warning_that_names_its_replacement() -> Result<()> {
+    let instance = Instance::take()?;
+    let web = Web::start(&instance, 1, 0)?;
+    let account = Account::open(&instance, &[&web])?;
+    let run = account.run(30)?.start()?;
+    await_status(&run, &web, 503)?;
+    let new = account.simulator.edit(|world| world.replace_task(&web.task)).context("no replacement")?;
+    web.container.stop()?;
+    let ended = run.ended()?.exits(0)?.says("went away")?;
+    assert!(ended.took < Duration::from_secs(25), "it waited for the deadline: {:?}", ended.took);
+    let task = ended.task(&web.task)?;
+    assert_eq!((&task["outcome"], &task["replaced_by"][0]), (&"target_gone".into(), &new.into()), "{ended}");
+    assert!(ended.report()?["warnings"].to_string().contains("its service started"), "{ended}");
+    account.assert_clean(&[])
+}
+
+#[test]
+fn an_agent_that_is_killed_gives_the_traffic_back_and_is_reported() -> Result<()> {
+    let instance = Instance::take()?;
+    let web = Web::start(&instance, 1, 0)?;
+    let account = Account::open(&instance, &[&web])?;
+    let run = account.run(600)?.start()?;
+    await_status(&run, &web, 503)?;
+    // Seen on by the controller too, so that the report knows that it was.
+    account.await_commands("status", 1, |command| {
+        command.invocations.iter().any(|invocation| invocation.stdout.contains("\"phase\":\"on\""))
+    })?;
+    kill(agent_of(&account, &host(0))?, Signal::SIGKILL)?;
+    wait::until("real traffic", Duration::from_secs(3), || Ok(web.get("/")?.is_real()))?;
+    let ended = run.ended()?.exits(2)?.says("nothing left behind")?;
+    assert_eq!(ended.task(&web.task)?["outcome"], "failed", "{ended}");
+    account.assert_clean(&[&web])
+}
+
+/// The lease gives the traffic back; the controller ends what is left of the agent.
+#[test]
+fn an_agent_that_hangs_gives_the_traffic_back_and_is_removed() -> Result<()> {
+    let instance = Instance::take()?;
+    let web = Web::start(&instance, 1, 0)?;
+    let account = Account::open(&instance, &[&web])?;
+    let run = account.run(8)?.env("HTTPFAULT_ANSWER_SECS", "15").start()?;
+    await_status(&run, &web, 503)?;
+    kill(agent_of(&account, &host(0))?, Signal::SIGSTOP)?;
+    let begin = Instant::now();
+    // Connections that the stopped agent was given are never answered.
+    let impatient = || {
+        instance.outside.run(|| {
+            let mut connection = Connection::open(web.address)?;
+            connection.patience(Duration::from_millis(300))?;
+            Ok(connection.get("/")?)
+        })
+    };
+    let real = || Ok(impatient().is_ok_and(|response| response.is_real()));
+    wait::until("real traffic", Duration::from_secs(8), real)?;
+    assert!(begin.elapsed() < Duration::from_secs(6), "the lease took {:?}", begin.elapsed());
+    let ended = run.ended()?;
+    assert_ne!(ended.status.code(), Some(0), "{ended}");
+    assert_eq!(ended.report()?["left_behind"].as_array().map(Vec::len), Some(0), "{ended}");
+    account.assert_real(&[&web])?;
+    account.assert_clean(&[&web])
+}
+
+#[test]
+fn a_host_reboots_while_the_fault_is_on() -> Result<()> {
+    let instance = Instance::take()?;
+    let (rebooted, other) = (Web::start(&instance, 1, 0)?, Web::start(&instance, 2, 1)?);
+    let account = Account::open(&instance, &[&rebooted, &other])?;
+    let run = account.run(6)?.start()?;
+    await_status(&run, &rebooted, 503)?;
+    await_status(&run, &other, 503)?;
+    account.simulator.reboot(&host(0));
+    wait::until("real traffic", Duration::from_secs(3), || Ok(rebooted.get("/")?.is_real()))?;
+    assert_eq!(other.get("/")?.status, 503, "the other host keeps its fault");
+    let ended = run.ended()?.exits(2)?;
+    assert_eq!(ended.task(&other.task)?["outcome"], "faulted", "{ended}");
+    assert_eq!(ended.report()?["left_behind"].as_array().map(Vec::len), Some(0), "{ended}");
+    account.assert_clean(&[&rebooted, &other])
+}
