@@ -172,6 +172,7 @@ impl Cloud {
         say: &dyn Fn(String),
     ) -> Result<(), ApiError> {
         let mut flight = Vec::new();
+        let mut in_flight = 0;
         for (number, piece) in pieces.iter().enumerate() {
             let hosts: Vec<InstanceId> = lacking
                 .iter()
@@ -183,12 +184,14 @@ impl Cloud {
                 let execution = std::time::Duration::from_secs(60);
                 self.send(Action::Piece, Some(experiment), &script, chunk, execution, &mut flight).await?;
             }
-            if flight.len() >= IN_FLIGHT || (number + 1 == pieces.len() && !flight.is_empty()) {
+            in_flight += usize::from(!hosts.is_empty());
+            if in_flight == IN_FLIGHT || (number + 1 == pieces.len() && in_flight > 0) {
                 // Hosts run commands in order: when the last of the flight is over, so are the others, or almost.
                 if let Some(last) = flight.last() {
                     self.finish(last, self.answer_within).await?;
                 }
                 flight.clear();
+                in_flight = 0;
                 say(format!("sent piece {} of {}", number + 1, pieces.len()));
             }
         }
