@@ -58,7 +58,7 @@ pub(crate) fn demo(args: &Args, show: &mut Show) -> Result<()> {
     curl(&instance, &webs, show, &args.status_code.to_string())?;
 
     show.step(&format!("The end, {} s after the beginning", args.duration));
-    let ended = follow.to_the_end(run, show)?;
+    let ended = follow.until_over(run, show)?;
     verdict(&ended, &webs, show)?;
 
     show.step("After");
@@ -121,7 +121,7 @@ impl Follow {
             self.shown += 1;
             if line.starts_with("sent piece") {
                 self.pieces += 5;
-                if self.pieces % EVERY != 0 {
+                if !self.pieces.is_multiple_of(EVERY) {
                     continue;
                 }
             }
@@ -129,8 +129,7 @@ impl Follow {
         }
     }
 
-    fn to_the_end(&mut self, run: Running, show: &Show) -> Result<Ended> {
-        let mut run = run;
+    fn until_over(&mut self, mut run: Running, show: &Show) -> Result<Ended> {
         while !run.is_over()? {
             self.show(&run, show);
             wait::pause(std::time::Duration::from_millis(100));
