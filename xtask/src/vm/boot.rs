@@ -100,7 +100,8 @@ impl Lab {
         let programs = self.programs(Arch::NATIVE)?;
         let mut command = process::command(&programs.init);
         command.arg("host").arg("--agent").arg(&programs.agent);
-        Ok((release.trim().to_owned(), command))
+        // What follows the version names this machine's build.
+        Ok((release.split('-').next().unwrap_or_default().trim().to_owned(), command))
     }
 
     /// Built once for each architecture.
