@@ -41,6 +41,8 @@ pub(crate) struct Sent {
     /// `None` until SSM answered.
     pub(crate) command: Option<String>,
     pub(crate) since: Timestamp,
+    /// When SSM had answered; throttling can put it long after `since`.
+    pub(crate) answered: Timestamp,
     /// It was carried out a second time, and this is the other one.
     pub(crate) is_twin: bool,
 }
@@ -63,6 +65,7 @@ impl Cloud {
             instances: instances.to_vec(),
             command: None,
             since: Timestamp::now(),
+            answered: Timestamp::now(),
             is_twin: false,
         };
         ledger.push(sent.clone());
@@ -84,10 +87,12 @@ impl Cloud {
             .with_max_times(ATTEMPTS);
         let again = |error: &ApiError| error.is_throttled() || error.maybe_carried_out();
         let command = attempt.retry(backoff).when(again).await?;
+        let answered = Timestamp::now();
         if let Some(entry) = ledger.last_mut() {
             entry.command = Some(command.clone());
+            entry.answered = answered;
         }
-        Ok(Sent { command: Some(command), ..sent })
+        Ok(Sent { command: Some(command), answered, ..sent })
     }
 
     async fn send_once(&self, sent: &Sent, script: &str, execution: Duration) -> Result<String, ApiError> {

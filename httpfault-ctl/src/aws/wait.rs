@@ -158,7 +158,7 @@ impl Cloud {
 
     /// Counts from when the command was sent: of several in a row the first is waited for, the others are over by then.
     async fn until_first_look(&self, sent: &Sent) {
-        let gone = Timestamp::now().duration_since(sent.since).unsigned_abs();
+        let gone = Timestamp::now().duration_since(sent.answered).unsigned_abs();
         sleep((self.poll() * 2 / 5).saturating_sub(gone)).await;
     }
 
