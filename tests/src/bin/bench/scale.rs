@@ -23,8 +23,8 @@ const SSM_LATENCY: Duration = Duration::from_millis(80);
 /// What a command takes from SendCommand to the host.
 const DELIVERY: Duration = Duration::from_millis(800);
 
-/// Calls in a second, and at once. For ECS from "Request throttling for the Amazon ECS API" (cluster reads); AWS
-/// publishes none for Systems Manager: these are below what accounts were seen to get.
+/// Calls in a second, and at once. Assumed: ECS documents 50 cluster reads at once ("Request throttling for the Amazon
+/// ECS API"), Systems Manager documents nothing; the rates are on the careful side.
 const LIMITS: [Limit; 9] = [
     Limit::ecs("DescribeClusters"),
     Limit::ecs("DescribeServices"),
