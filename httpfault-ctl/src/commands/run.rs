@@ -65,6 +65,7 @@ async fn story(settings: &RunSettings, console: &mut Console, slot: &mut Option<
         prove::on(live, window, console).await?;
         hold::hold(live, window, console).await?;
         prove::off(live, window, console).await?;
+        live.nothing_left()?;
     }
     live.all_proved_off();
     prove::replacements(live).await;

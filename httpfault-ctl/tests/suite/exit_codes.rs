@@ -136,6 +136,18 @@ fn serial_gives_each_task_the_whole_time_in_turn() {
 }
 
 #[test]
+fn serial_stops_when_something_can_not_be_removed() {
+    let site = Site::new(World::fleet(1, 2));
+    site.mode(&host(0), "stays");
+    let report = finish(site.on_service("run").env("SEQUENCE", "serial").env("TOTAL_CHAOS_DURATION", "1"))
+        .exits(3)
+        .json();
+    assert_eq!(report["tasks"][1]["outcome"], "not_tried", "{report}");
+    assert_eq!(report["left_behind"].as_array().unwrap().len(), 1, "{report}");
+    assert_eq!(site.commands("inject").len(), 1);
+}
+
+#[test]
 fn ramp_time_is_waited_before_and_after() {
     let site = Site::new(World::fleet(1, 1));
     let begin = std::time::Instant::now();

@@ -124,12 +124,30 @@ impl Live {
         }
     }
 
+    /// Nothing more is put on while something can't be taken off.
+    pub(super) fn nothing_left(&self) -> anyhow::Result<()> {
+        if self.report.left_behind.is_empty() {
+            return Ok(());
+        }
+        anyhow::bail!("the fault can't be proved to be off everywhere, so nothing more was put on");
+    }
+
+    /// A host that was left behind is seen off after all.
+    pub(super) fn not_left_on(&mut self, host: &InstanceId) {
+        let what = self.left_what(host);
+        self.report.left_behind.retain(|left| left.what != what);
+    }
+
+    fn left_what(&self, host: &InstanceId) -> String {
+        format!("experiment {} on instance {host}", self.plan.experiment)
+    }
+
     /// Notes that a host can't be proved to be free of the fault.
     pub(super) fn left_on(&mut self, host: &InstanceId, error: String) {
-        let already = |left: &LeftBehind| left.what.ends_with(host.as_str());
-        if !self.report.left_behind.iter().any(already) {
+        let what = self.left_what(host);
+        if !self.report.left_behind.iter().any(|left| left.what == what) {
             self.report.left_behind.push(LeftBehind {
-                what: format!("experiment {} on instance {host}", self.plan.experiment),
+                what,
                 error,
                 remove_with: self.report.recover_with.clone(),
             });

@@ -164,6 +164,7 @@ async fn still_on(
 }
 
 fn seen_off(live: &mut Live, answer: &Answer) {
+    live.not_left_on(&answer.instance);
     let host = answer.instance.as_str();
     let tried = |outcome: TaskOutcome| outcome != TaskOutcome::NotTried;
     for task in live.report.tasks.iter_mut().filter(|task| task.instance == host) {
