@@ -139,7 +139,10 @@ fn attach_filter(
                 filter.made_qdisc = false;
                 register(&filter)?;
             }
-            Err(why) => bail!("adding the clsact qdisc: {why}"),
+            Err(why) => bail!(
+                "adding the clsact qdisc: {why}; before Linux 6.6 `reset` needs the kernel modules sch_ingress and cls_bpf: \
+                 load them with modprobe, or use --existing-connections drain"
+            ),
         }
     }
     let options = NlOptions { priority: filter.priority, handle: HANDLE, classid: None };
