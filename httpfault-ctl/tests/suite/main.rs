@@ -8,6 +8,7 @@ mod delivery;
 mod dispatch;
 mod exit_codes;
 mod hostile;
+mod moto;
 mod plan;
 mod refusals;
 mod remove;
