@@ -145,7 +145,8 @@ impl Fault {
             let mut announce = |local| self.datapath().set_probe(Some(local));
             let socket = probe::prepare(sockets, destination, &mut announce).await?;
             let answered = probe::ask(socket, destination, &expected).await;
-            probe::forget(&mut self.datapath())?;
+            // Forgotten before anything else, so that nobody can use it.
+            self.datapath().set_probe(None)?;
             answered?;
         }
         match spec.existing_connections {

@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use socket2::{Domain, Socket};
 use tokio::{net::TcpStream, time::timeout};
 
-use crate::{datapath::Datapath, netns::SocketMaker, scope::Scope};
+use crate::{netns::SocketMaker, scope::Scope};
 
 /// Name of the header by which the responder knows the agent's own request.
 pub(crate) const HEADER: &str = "x-httpfault-probe";
@@ -91,9 +91,4 @@ pub(crate) async fn connect(socket: Socket, destination: SocketAddr) -> std::io:
     let stream = socket.connect(destination).await?;
     stream.set_nodelay(true)?;
     Ok(stream)
-}
-
-/// Forgets the probe's address, so that nobody can use it.
-pub(crate) fn forget(datapath: &mut Datapath) -> anyhow::Result<()> {
-    datapath.set_probe(None)
 }
