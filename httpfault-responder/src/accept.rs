@@ -156,6 +156,6 @@ impl Drop for Leave {
 /// accept(2) reports errors of the one connection (ECONNABORTED and the network errors its page lists) and of the whole
 /// process or host (EMFILE, ENFILE, ENOBUFS, ENOMEM). After the latter an immediate retry would spin.
 async fn survive(error: &io::Error) {
-    tracing::warn!(%error, "could not accept a connection; trying again");
+    log::warn!("could not accept a connection, trying again: {error}");
     sleep(BACK_OFF).await;
 }

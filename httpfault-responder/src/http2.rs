@@ -59,7 +59,7 @@ pub(crate) async fn serve(client: Wire, shared: Arc<Shared>, origin: SocketAddr,
                 }
                 ended = connection.as_mut() => {
                     if let Err(error) = ended {
-                        tracing::debug!(%error, "an HTTP/2 client connection broke off");
+                        log::debug!("an HTTP/2 client connection broke off: {error}");
                     }
                     break;
                 }

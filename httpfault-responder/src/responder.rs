@@ -110,7 +110,7 @@ impl Responder {
             match acceptor.await {
                 Ok(Late::Nobody) => {}
                 Ok(Late::Somebody) => late = Late::Somebody,
-                Err(error) => tracing::warn!(%error, "an accept loop of the responder ended badly"),
+                Err(error) => log::warn!("an accept loop of the responder ended badly: {error}"),
             }
         }
         self.wait_for_responses(late).await;

@@ -20,7 +20,7 @@ pub(crate) async fn connect(shared: &Shared, origin: SocketAddr) -> io::Result<W
     };
     if let Err(error) = &connected {
         add_one(&shared.stats.upstream_errors);
-        tracing::debug!(%origin, %error, "could not connect to the application");
+        log::debug!("could not connect to the application at {origin}: {error}");
     }
     connected.map(Wire::new)
 }
@@ -44,6 +44,6 @@ pub(crate) async fn splice(
         },
     };
     if let Err(error) = copy_bidirectional(&mut client, &mut application).await {
-        tracing::debug!(%origin, %error, "a passed connection broke off");
+        log::debug!("a passed connection broke off ({origin}): {error}");
     }
 }

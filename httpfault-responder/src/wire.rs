@@ -31,7 +31,7 @@ impl Wire {
     pub(crate) fn new(stream: TcpStream) -> Self {
         // Heads and bodies are written in pieces; waiting for acknowledgements between them would delay every answer.
         if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY could not be set");
+            log::debug!("TCP_NODELAY could not be set: {error}");
         }
         Self { stream, buf: BytesMut::new() }
     }
@@ -51,7 +51,7 @@ impl Wire {
     /// Ends our side; the peer reads the end after the last byte.
     pub(crate) fn end_writing(&self) {
         if let Err(error) = SockRef::from(&self.stream).shutdown(Shutdown::Write) {
-            tracing::trace!(%error, "the peer was gone before its connection was closed");
+            log::trace!("the peer was gone before its connection was closed: {error}");
         }
     }
 
@@ -62,7 +62,7 @@ impl Wire {
         let mut waste = vec![0; READ_SIZE];
         let drain = async { while let Ok(1..) = self.stream.read(&mut waste).await {} };
         if timeout(time, drain).await.is_err() {
-            tracing::debug!("the client did not close its connection");
+            log::debug!("the client did not close its connection");
         }
     }
 }

@@ -6,6 +6,7 @@ mod build;
 mod notices;
 mod pack;
 mod size;
+mod toolchain;
 
 use std::{
     collections::BTreeMap,
@@ -16,9 +17,9 @@ use std::{
 use anyhow::{Context, Result, ensure};
 
 pub(crate) use arch::Arch;
-use arch::Toolchain;
 use build::Build;
 use pack::Content;
+use toolchain::Toolchain;
 
 use crate::{metadata::Metadata, process, say, setup};
 
@@ -53,7 +54,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure_toolchain()?;
     let arches = if args.arch.is_empty() { Arch::ALL.to_vec() } else { args.arch.clone() };
     let directory = Metadata::read()?.target_directory.join("dist");
-    let toolchains = arches.iter().map(|arch| arch.toolchain(&directory)).collect::<Result<Vec<_>>>()?;
+    let toolchains =
+        arches.iter().map(|arch| Toolchain::find(*arch, &directory)).collect::<Result<Vec<_>>>()?;
 
     let archives = make(&toolchains, &directory, &directory.join("build"), &directory.join("out"))?;
     if args.verify {
@@ -69,19 +71,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// The agent as it is handed out, and the program that drives it, for a machine of that architecture.
 pub(crate) fn for_machine(arch: Arch, target: &Path) -> Result<Programs> {
     let directory = target.join("dist");
-    let toolchain = arch.toolchain(&directory)?;
-    let agent = Build::release(&toolchain, &directory.join("build")).program(AGENT)?;
-    let init = Build::quick(&toolchain, &target.join("vm/build")).program("httpfault-vm-init")?;
-    Ok(Programs { agent, init })
+    let toolchain = Toolchain::find(arch, &directory)?;
+    let build = Build::new(&toolchain, &directory.join("build"));
+    Ok(Programs { agent: build.program(AGENT)?, init: build.program("httpfault-vm-init")? })
 }
 
 /// Builds with `cargo` below `build` and leaves the archives in `out`.
 fn make(toolchains: &[Toolchain], cache: &Path, build: &Path, out: &Path) -> Result<Vec<PathBuf>> {
     let mut programs = BTreeMap::new();
     for toolchain in toolchains {
-        let release = Build::release(toolchain, build);
+        let release = Build::new(toolchain, build);
         let built = Built { agent: release.program(AGENT)?, ctl: release.program(CTL)? };
-        size::report(toolchain.arch, &built.agent, &built.ctl)?;
+        size::check(toolchain.arch, &built.agent, &built.ctl)?;
         programs.insert(toolchain.arch, built);
     }
     let manuals = manuals(cache)?;

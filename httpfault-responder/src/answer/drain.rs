@@ -67,7 +67,7 @@ fn go_on(drain: Drain, shared: &Shared, track: &Arc<Track>) {
     tokio::spawn(async move {
         let _reading = reading;
         if timeout(time, drain).await.is_err() {
-            tracing::debug!("a request body took too long; giving it up");
+            log::debug!("a request body took too long; giving it up");
         }
     });
 }

@@ -127,5 +127,5 @@ fn report(answerer: &Answerer, error: &Unanswered) {
     if let Unanswered::BrokeOff { .. } = error {
         add_one(&answerer.shared.stats.upstream_errors);
     }
-    tracing::debug!(error = error as &dyn std::error::Error, "no answer of the application");
+    log::debug!("no answer of the application: {error}");
 }

@@ -159,7 +159,7 @@ impl Onward {
 fn run(connection: impl Future<Output = hyper::Result<()>> + Send + 'static) -> AbortOnDropHandle<()> {
     AbortOnDropHandle::new(tokio::spawn(async move {
         if let Err(error) = connection.await {
-            tracing::debug!(%error, "a connection to the application broke off");
+            log::debug!("a connection to the application broke off: {error}");
         }
     }))
 }

@@ -152,7 +152,7 @@ impl Gate {
             }
             Err(error) => {
                 add_one(&self.shared.stats.upstream_errors);
-                tracing::debug!(origin = %self.origin, %error, "the application did not answer");
+                log::debug!("the application did not answer at {}: {error}", self.origin);
                 Fate::Closes
             }
         }

@@ -96,7 +96,7 @@ impl<'a> HyperIo<'a> {
                 match Pin::new(&mut connection).poll(cx) {
                     Poll::Ready(Ok(())) => Poll::Ready(End::Closed),
                     Poll::Ready(Err(error)) => {
-                        tracing::debug!(%error, "a client connection broke off");
+                        log::debug!("a client connection broke off: {error}");
                         Poll::Ready(End::Broken)
                     }
                     Poll::Pending if stops() => Poll::Ready(End::Stopped),

@@ -1,55 +1,56 @@
 //! One static program, the same bytes wherever and whenever it is built.
 
-use std::path::{Path, PathBuf};
+use std::{
+    env,
+    path::{Path, PathBuf},
+};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 
-use super::arch::{Toolchain, cargo_home};
+use super::toolchain::Toolchain;
 use crate::process;
 
+/// The profile in the workspace's manifest.
+const PROFILE: &str = "dist";
 /// What cargo puts between two flags in `CARGO_ENCODED_RUSTFLAGS`.
 const SEPARATOR: &str = "\x1f";
+/// Rust's library is compiled with the programs, for size and without what symbolises backtraces: the one that comes
+/// with the compiler takes a fifth more of the agent.
+const LIBRARY: [&str; 4] = ["-Z", "build-std=std,panic_abort", "-Z", "build-std-features=optimize_for_size"];
 
-/// How programs are built.
+/// Builds for one architecture.
 #[derive(Debug)]
 pub(super) struct Build<'a> {
     toolchain: &'a Toolchain,
-    profile: &'static str,
     target_dir: PathBuf,
 }
 
 impl<'a> Build<'a> {
-    /// As they are handed out.
-    pub(super) fn release(toolchain: &'a Toolchain, target_dir: &Path) -> Self {
-        Self { toolchain, profile: "dist", target_dir: target_dir.to_owned() }
-    }
-
-    /// For a tool that is run once.
-    pub(super) fn quick(toolchain: &'a Toolchain, target_dir: &Path) -> Self {
-        Self { toolchain, profile: "dev", target_dir: target_dir.to_owned() }
+    pub(super) fn new(toolchain: &'a Toolchain, target_dir: &Path) -> Self {
+        Self { toolchain, target_dir: target_dir.to_owned() }
     }
 
     /// Builds the program of a package, alone: other packages would add features to its dependencies.
     pub(super) fn program(&self, package: &str) -> Result<PathBuf> {
         let Toolchain { arch, rustc, linker, .. } = self.toolchain;
         let triple = arch.triple();
+        let variable = triple.replace('-', "_");
         let mut cargo = process::cargo();
         cargo
             .args(["build", "--quiet", "--locked", "--package", package, "--bin", package])
-            .args(["--profile", self.profile, "--target", triple, "--target-dir"])
+            .args(LIBRARY)
+            .args(["--profile", PROFILE, "--target", triple, "--target-dir"])
             .arg(&self.target_dir)
-            .env("RUSTC", rustc)
+            // What lets a stable compiler build the library.
+            .env("RUSTC_BOOTSTRAP", "1")
+            .env("RUSTC", &rustc.path)
             .env("CARGO_ENCODED_RUSTFLAGS", self.flags()?.join(SEPARATOR))
             .env("SOURCE_DATE_EPOCH", source_date()?)
-            .env("CFLAGS", format!("-ffile-prefix-map={}=/cargo", cargo_home()?.display()))
-            .env("CARGO_PROFILE_DEV_STRIP", "true");
-        if let Some(linker) = linker {
-            let variable = triple.replace('-', "_").to_uppercase();
-            cargo.env(format!("CARGO_TARGET_{variable}_LINKER"), linker);
-        }
+            .env(format!("CARGO_TARGET_{}_LINKER", variable.to_uppercase()), linker)
+            .env(format!("CC_{variable}"), linker)
+            .env("CFLAGS", format!("-ffile-prefix-map={}=/cargo", cargo_home()?.display()));
         process::run(&mut cargo)?;
-        let directory = if self.profile == "dev" { "debug" } else { self.profile };
-        let program = self.target_dir.join(triple).join(directory).join(package);
+        let program = self.target_dir.join(triple).join(PROFILE).join(package);
         ensure!(program.is_file(), "cargo built {package}, but there is no {}", program.display());
         Ok(program)
     }
@@ -63,6 +64,7 @@ impl<'a> Build<'a> {
             (process::root().to_owned(), "/httpfault"),
             (cargo_home()?, "/cargo"),
             (self.target_dir.clone(), "/target"),
+            (self.toolchain.rustc.sysroot.clone(), "/rust"),
         ] {
             flags.push(format!("--remap-path-prefix={}={to}", from.display()));
         }
@@ -71,6 +73,14 @@ impl<'a> Build<'a> {
         }
         Ok(flags)
     }
+}
+
+/// Where cargo keeps the sources of dependencies.
+fn cargo_home() -> Result<PathBuf> {
+    if let Some(home) = env::var_os("CARGO_HOME") {
+        return Ok(home.into());
+    }
+    Ok(env::home_dir().context("there is neither CARGO_HOME nor HOME")?.join(".cargo"))
 }
 
 /// Seconds since 1970 of the commit that is built: the only time in anything that is handed out.

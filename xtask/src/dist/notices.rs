@@ -15,8 +15,9 @@ use crate::process;
 /// Linked in by the compiler, not by cargo.
 const BUILT_IN: &str = "\
 - The Rust standard library: MIT OR Apache-2.0, <https://github.com/rust-lang/rust>\n\
-- The GNU C Library: LGPL-2.1-or-later, <https://sourceware.org/glibc/>. To link the programs with another version of \
-it, build them from their sources, which are all public.\n";
+- musl, a C library: MIT, <https://musl.libc.org/>\n";
+/// The workspace's own MIT licence has the same text, below another name.
+const MUSL_COPYRIGHT: &str = "Copyright © 2005-2020 Rich Felker, et al.";
 
 /// Names of files with a licence's text begin so.
 const TEXTS: [&str; 5] = ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE"];
@@ -98,7 +99,7 @@ impl Graph {
 fn document(packages: &[&Package]) -> Result<String> {
     let mut document = String::from("# Third-party software in these programs\n\n");
     document.push_str(BUILT_IN);
-    let mut texts: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+    let mut texts: BTreeMap<String, Vec<&str>> = BTreeMap::from([(musl_licence()?, vec!["musl"])]);
     for package in packages {
         let licence = package.license.as_deref().unwrap_or("see the text below");
         let place = package.repository.as_deref().map(|url| format!(", <{url}>")).unwrap_or_default();
@@ -112,6 +113,14 @@ fn document(packages: &[&Package]) -> Result<String> {
         document.push_str(&format!("\n## {}\n\n{fence}text\n{}\n{fence}\n", of.join(", "), text.trim_end()));
     }
     Ok(document)
+}
+
+/// The MIT licence with musl's copyright.
+fn musl_licence() -> Result<String> {
+    let own = fs::read_to_string(process::root().join("LICENSE-MIT")).context("reading LICENSE-MIT")?;
+    let line =
+        own.lines().find(|line| line.starts_with("Copyright")).context("LICENSE-MIT has no copyright")?;
+    Ok(own.replace(line, MUSL_COPYRIGHT))
 }
 
 impl Package {
@@ -139,7 +148,7 @@ mod tests {
     #[test]
     fn what_is_linked_is_listed_and_tools_of_the_build_are_not() {
         let listed = of(&["httpfault-agent"], Arch::NATIVE).unwrap();
-        for name in ["- aya ", "- aya-ebpf ", "- hyper ", "- tokio ", "GNU C Library"] {
+        for name in ["- aya ", "- aya-ebpf ", "- hyper ", "- tokio ", "- musl"] {
             assert!(listed.contains(name), "{name}");
         }
         assert!(!listed.contains("- httpfault-agent"));

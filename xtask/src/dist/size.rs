@@ -2,7 +2,7 @@
 
 use std::{fs, io::Write as _, path::Path};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use flate2::{Compression, write::GzEncoder};
 
 use super::{AGENT, Arch, CTL};
@@ -14,18 +14,23 @@ const AGENT_BYTES: u64 = 3 * MB;
 const AGENT_COMPRESSED: u64 = 13 * MB / 10;
 const CTL_BYTES: u64 = 8 * MB;
 
-/// Shows the sizes, and whether they are within their budgets.
-pub(super) fn report(arch: Arch, agent: &Path, ctl: &Path) -> Result<()> {
-    let agent_bytes = fs::read(agent).with_context(|| format!("reading {}", agent.display()))?;
-    let ctl_bytes = fs::metadata(ctl).with_context(|| format!("looking at {}", ctl.display()))?.len();
+/// Shows the sizes; one that is over its budget is an error.
+pub(super) fn check(arch: Arch, agent: &Path, ctl: &Path) -> Result<()> {
+    let agent = fs::read(agent).with_context(|| format!("reading {}", agent.display()))?;
+    let ctl = fs::metadata(ctl).with_context(|| format!("looking at {}", ctl.display()))?.len();
+    let mut over = Vec::new();
     for (what, bytes, budget) in [
-        (AGENT, agent_bytes.len() as u64, AGENT_BYTES),
-        ("httpfault-agent, compressed", compressed(&agent_bytes)?, AGENT_COMPRESSED),
-        (CTL, ctl_bytes, CTL_BYTES),
+        (AGENT, agent.len() as u64, AGENT_BYTES),
+        ("httpfault-agent, compressed", compressed(&agent)?, AGENT_COMPRESSED),
+        (CTL, ctl, CTL_BYTES),
     ] {
-        let verdict = if bytes > budget { "OVER its budget" } else { "within its budget" };
-        say::line(format_args!("{arch} {what}: {bytes} bytes, {verdict} of {budget}"));
+        let size = format!("{arch} {what}: {bytes} bytes of {budget}");
+        say::line(&size);
+        if bytes > budget {
+            over.push(size);
+        }
     }
+    ensure!(over.is_empty(), "too large:\n  {}", over.join("\n  "));
     Ok(())
 }
 

@@ -75,11 +75,7 @@ impl Lab {
     }
 
     fn machine(&self, row: &Row, kernel: Kernel) -> Result<(String, Command)> {
-        let debian = match kernel.arch {
-            Arch::X86_64 => "amd64",
-            Arch::Aarch64 => "arm64",
-        };
-        let archive = Archive::open(&self.directory.join("debian"), kernel.suite, debian)?;
+        let archive = Archive::open(&self.directory.join("debian"), kernel.suite, kernel.arch.debian())?;
         let package = archive.behind(kernel.metapackage)?;
         let files = archive.unpacked(&package)?;
         let release = package.strip_prefix("linux-image-").unwrap_or(&package).to_owned();
