@@ -44,13 +44,14 @@ impl Acceptor {
                 biased;
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => {
+                        has_room(&self.shared);
                         let place = self.place().await;
                         if place.is_none() {
                             late = Late::Somebody;
                         }
                         serve(stream, place, &self.shared, &self.connections, &self.seats);
                     }
-                    Err(error) => survive(&error).await,
+                    Err(error) => survive(&error, &self.shared).await,
                 },
                 () = closing.cancelled() => break,
             }
@@ -88,7 +89,7 @@ impl Acceptor {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return late,
-                Err(error) => survive(&error).await,
+                Err(error) => survive(&error, &shared).await,
             }
         }
     }
@@ -144,18 +145,26 @@ struct Leave {
 impl Drop for Leave {
     fn drop(&mut self) {
         self.seat.give_back();
-        let open = self.shared.stats.open.fetch_sub(1, Relaxed) - 1;
-        let most = self.shared.limits.max_connections as u64;
-        // Some distance between on and off, so that the driver is not made to flap.
-        if open <= most.saturating_sub((most / 16).max(1)) {
-            self.shared.stats.saturated.store(false, Relaxed);
-        }
+        self.shared.stats.open.fetch_sub(1, Relaxed);
+        has_room(&self.shared);
+    }
+}
+
+/// A connection was accepted, or one has ended: there is room, unless the limit is near.
+fn has_room(shared: &Shared) {
+    let most = shared.limits.max_connections as u64;
+    // Some distance between on and off, so that the driver is not made to flap.
+    if shared.stats.open.load(Relaxed) <= most.saturating_sub((most / 16).max(1)) {
+        shared.stats.saturated.store(false, Relaxed);
     }
 }
 
 /// accept(2) reports errors of the one connection (ECONNABORTED and the network errors its page lists) and of the whole
-/// process or host (EMFILE, ENFILE, ENOBUFS, ENOMEM). After the latter an immediate retry would spin.
-async fn survive(error: &io::Error) {
-    log::warn!("could not accept a connection, trying again: {error}");
+/// process or host (EMFILE, ENFILE, ENOBUFS, ENOMEM). After the latter an immediate retry would spin, and there is no
+/// room: connections that nobody can accept must not be steered here.
+async fn survive(error: &io::Error, shared: &Shared) {
+    if !shared.stats.saturated.swap(true, Relaxed) {
+        log::warn!("could not accept a connection, trying again: {error}");
+    }
     sleep(BACK_OFF).await;
 }

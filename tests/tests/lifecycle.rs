@@ -2,6 +2,7 @@
 
 use std::{
     net::SocketAddr,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -15,9 +16,12 @@ use httpfault_tests::{
     load::{self, Load, Outcome, Style, Tally},
     site::Site,
     wait,
+    wire::{Broken, Connection},
 };
 
 const PROXY_PORT: u16 = 20000;
+/// For what happens within a few seconds.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Both styles of clients around a fault that `end` ends; returns the agent's end and what the clients saw.
 fn under_load(
@@ -207,6 +211,37 @@ fn two_faults_at_once() -> Result<()> {
     assert!(get(8082)?.is_real());
     assert_eq!(agent_two.ended()?.code()?, 0);
     before.none_but_these(&[])
+}
+
+/// An agent without descriptors can accept nobody: new clients have to reach the application, not to wait.
+#[test]
+fn out_of_descriptors_the_application_answers() -> Result<()> {
+    let site = Site::take("descriptors")?;
+    let agent = site.inject(&experiment("descriptors"), &[])?;
+    let highest = procfs::process::Process::new(agent.pid().cast_signed())?.fd()?;
+    let highest = highest.flatten().map(|open| open.fd).max().context("an agent without descriptors")?;
+    let limit = format!("--nofile={}:", highest + 3);
+    output(Command::new("prlimit").args(["--pid", &agent.pid().to_string(), &limit]))?;
+
+    let mut kept = Vec::new();
+    let answered = |kept: &mut Vec<Connection>| -> Result<Option<u16>> {
+        let mut connection = site.open(site.v4())?;
+        connection.patience(Duration::from_millis(500))?;
+        let answer = connection.get("/");
+        kept.push(connection);
+        match answer {
+            Ok(response) => Ok(Some(response.status)),
+            // Nobody has accepted it.
+            Err(Broken::Timeout) => Ok(None),
+            Err(broken) => Err(broken.into()),
+        }
+    };
+    assert_eq!(answered(&mut kept)?, Some(503));
+    wait::until("the application's answer", PATIENCE, || Ok(answered(&mut kept)? == Some(200)))?;
+    kept.clear();
+    wait::until("the fault to be back", PATIENCE, || Ok(answered(&mut Vec::new())? == Some(503)))?;
+    assert_eq!(agent.terminate()?.code()?, 130);
+    Ok(())
 }
 
 #[test]

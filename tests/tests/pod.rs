@@ -33,7 +33,7 @@ fn a_pod_faults_a_task_and_a_stopped_pod_leaves_nothing() -> Result<()> {
     let instance = Instance::take()?;
     let files = build(&instance)?;
     let web = Web::start(&instance, 1, 0)?;
-    // The simulated AWS lives where the pod's network is. Its host has the image's agent already.
+    // The simulated AWS lives where the pod's network is. Its host has the agent under test already.
     let hosts = [&web];
     let account = instance.namespace().run(|| Account::open(&instance, &hosts))?;
     let role = Role::new("pod").web_identity_token(TOKEN).policy(Policy::parse(POLICY)?);
@@ -206,9 +206,14 @@ impl Drop for Started<'_> {
     }
 }
 
-/// Builds the image with the repository's own script, from an archive of the programs under test.
+/// Builds the image with the repository's own script: from the archive that `HTTPFAULT_ARCHIVE` names, else from one
+/// of the programs under test.
 fn build(instance: &Instance) -> Result<TempDir> {
     let files = tempfile::tempdir().context("making a directory for the image")?;
+    if let Some(archive) = std::env::var_os("HTTPFAULT_ARCHIVE") {
+        build_from(instance, Path::new(&archive))?;
+        return Ok(files);
+    }
     let name = format!("httpfault-test-{}", std::env::consts::ARCH);
     let directory = files.path().join(&name);
     fs::create_dir(&directory)?;
@@ -233,11 +238,16 @@ fn build(instance: &Instance) -> Result<TempDir> {
     tar.args(["--create", "--use-compress-program=gzip -1", "--file"]).arg(&archive);
     output(tar.arg("--directory").arg(files.path()).arg(&name))?;
 
-    let socket = format!("unix://{}", instance.docker_socket().display());
-    let mut script = Command::new(repository().join("deploy/build-image.sh"));
-    output(script.arg(&archive).arg(IMAGE).env("DOCKER_HOST", socket))?;
+    build_from(instance, &archive)?;
     add_libraries(instance, &ctl, &files.path().join("libraries"))?;
     Ok(files)
+}
+
+fn build_from(instance: &Instance, archive: &Path) -> Result<()> {
+    let socket = format!("unix://{}", instance.docker_socket().display());
+    let mut script = Command::new(repository().join("deploy/build-image.sh"));
+    output(script.arg(archive).arg(IMAGE).env("DOCKER_HOST", socket))?;
+    Ok(())
 }
 
 /// What is handed out is static and needs no library; what tests are built with is not.

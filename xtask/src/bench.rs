@@ -1,9 +1,14 @@
-//! `cargo xtask bench`: what the data path costs, measured in release builds by the program `bench` of the tests'
-//! package; with `-- scale`, what the controller does with thousands of tasks.
+//! `cargo xtask bench`: what the data path costs, measured with the agent as it is handed out, by the program `bench` of
+//! the tests' package; with `-- scale`, what the controller does with thousands of tasks.
 
 use anyhow::Result;
 
-use crate::{binaries::Binaries, metadata::Metadata, process, setup};
+use crate::{
+    binaries::Binaries,
+    dist::{self, Arch},
+    metadata::Metadata,
+    process, setup,
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -14,15 +19,13 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure()?;
-    // The controller is no part of the data path, and optimising it takes longer than everything else.
-    let packages = ["--package", "httpfault-agent", "--package", "httpfault-tests"];
-    process::run(process::cargo().args(["build", "--release", "--bins"]).args(packages))?;
+    process::run(process::cargo().args(["build", "--release", "--bins", "--package", "httpfault-tests"]))?;
     let metadata = Metadata::read()?;
+    let measured = |program| dist::program(Arch::NATIVE, &metadata.target_directory, program);
     let mut bench = Binaries::release(&metadata).program("bench")?;
+    bench.env("HTTPFAULT_AGENT", measured(dist::AGENT)?);
     if args.args.iter().any(|word| word == "scale") {
-        // It waits for AWS most of its time: a debug build shows the same.
-        process::run(process::cargo().args(["build", "--package", "httpfault-ctl"]))?;
-        bench.env("HTTPFAULT_CTL", Binaries::debug(&metadata).path("httpfault-ctl"));
+        bench.env("HTTPFAULT_CTL", measured(dist::CTL)?);
     }
     process::run(bench.args(&args.args))
 }

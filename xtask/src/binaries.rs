@@ -27,11 +27,6 @@ impl Binaries {
         Self { directory: metadata.target_directory.join("release") }
     }
 
-    /// Where a program is, or will be once it is built.
-    pub(crate) fn path(&self, name: &str) -> PathBuf {
-        self.directory.join(name)
-    }
-
     /// Tells the command where the programs are.
     pub(crate) fn export<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         for (program, variable) in PROGRAMS {

@@ -5,12 +5,12 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use crate::{ebpf, process, say, setup, test, tidy};
+use crate::{ebpf, process, say, setup, test, tidy, vm};
 
 /// A check and its name in the closing table.
 type Check = (&'static str, fn() -> Result<()>);
 
-const CHECKS: [Check; 5] = [
+const CHECKS: [Check; 6] = [
     ("tidy", tidy::run),
     ("fmt", || process::run(process::cargo().args(["fmt", "--all", "--check"]))),
     ("ebpf", || ebpf::run(&ebpf::Args { deny_warnings: true })),
@@ -20,6 +20,7 @@ const CHECKS: [Check; 5] = [
         || process::run(process::cargo().args(["clippy", "--all-targets", "--", "-D", "warnings"])),
     ),
     ("test", || test::run(&test::Args::default())),
+    ("vm", || vm::run(&vm::Args::ci())),
 ];
 
 pub(crate) fn run() -> Result<()> {

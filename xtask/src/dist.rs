@@ -21,17 +21,17 @@ use build::Build;
 use pack::Content;
 use toolchain::Toolchain;
 
-use crate::{metadata::Metadata, process, say, setup};
+use crate::{metadata::Metadata, process, say, setup, test};
 
-pub(super) const AGENT: &str = "httpfault-agent";
-pub(super) const CTL: &str = "httpfault-ctl";
+pub(crate) const AGENT: &str = "httpfault-agent";
+pub(crate) const CTL: &str = "httpfault-ctl";
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Only the archive for this architecture, without the other one's agent (repeatable) [default: all]
     #[arg(long, value_enum, value_name = "NAME")]
     arch: Vec<Arch>,
-    /// Build everything a second time, elsewhere, and compare
+    /// Build everything a second time, elsewhere, and compare; then test the pod's image with what was built
     #[arg(long)]
     verify: bool,
 }
@@ -64,16 +64,24 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             compare(first, second)?;
         }
         say::line("built twice, the same bytes");
+        let own = toolchains.iter().zip(&archives).find(|(toolchain, _)| toolchain.arch == Arch::NATIVE);
+        if let Some((_, archive)) = own {
+            test::pod(archive)?;
+        }
     }
     Ok(())
 }
 
 /// The agent as it is handed out, and the program that drives it, for a machine of that architecture.
 pub(crate) fn for_machine(arch: Arch, target: &Path) -> Result<Programs> {
+    Ok(Programs { agent: program(arch, target, AGENT)?, init: program(arch, target, "httpfault-vm-init")? })
+}
+
+/// A program as it is handed out.
+pub(crate) fn program(arch: Arch, target: &Path, package: &str) -> Result<PathBuf> {
     let directory = target.join("dist");
     let toolchain = Toolchain::find(arch, &directory)?;
-    let build = Build::new(&toolchain, &directory.join("build"));
-    Ok(Programs { agent: build.program(AGENT)?, init: build.program("httpfault-vm-init")? })
+    Build::new(&toolchain, &directory.join("build")).program(package)
 }
 
 /// Builds with `cargo` below `build` and leaves the archives in `out`.

@@ -43,7 +43,7 @@ enum Command {
     Test(test::Args),
     /// Show a fault on this machine: containers, load, injection, removal
     Demo(demo::Args),
-    /// Measure the data path in release builds
+    /// Measure the programs as they are handed out
     Bench(bench::Args),
     /// Build what is handed out: static programs, manuals and licences, reproducibly
     Dist(dist::Args),

@@ -3,7 +3,7 @@
 mod plan;
 mod tally;
 
-use std::time::Instant;
+use std::{path::Path, process::Command, time::Instant};
 
 use anyhow::{Result, ensure};
 use plan::Selection;
@@ -22,6 +22,15 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
+    with(args, None)
+}
+
+/// The suite of the pod's image, with the image made of that archive.
+pub(crate) fn pod(archive: &Path) -> Result<()> {
+    with(&Args { suite: Some("pod".to_owned()), ..Args::default() }, Some(archive))
+}
+
+fn with(args: &Args, archive: Option<&Path>) -> Result<()> {
     let metadata = Metadata::read()?;
     let selections = plan::selections(&metadata, args.suite.as_deref())?;
     let end_to_end = selections.iter().any(|selection| selection.needs_root);
@@ -42,7 +51,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let start = Instant::now();
     let mut tally = Tally::default();
     for selection in &selections {
-        test(selection, &args.args, &binaries, &mut tally)?;
+        let mut command = process::cargo();
+        command.envs(archive.map(|archive| ("HTTPFAULT_ARCHIVE", archive)));
+        test(&mut command, selection, &args.args, &binaries, &mut tally)?;
     }
 
     say::line(format_args!("\n{tally} in {}", say::time(start.elapsed())));
@@ -50,12 +61,17 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// Runs one `cargo test` and counts.
-fn test(selection: &Selection, passed_on: &[String], binaries: &Binaries, tally: &mut Tally) -> Result<()> {
-    let mut command = process::cargo();
+fn test(
+    command: &mut Command,
+    selection: &Selection,
+    passed_on: &[String],
+    binaries: &Binaries,
+    tally: &mut Tally,
+) -> Result<()> {
     command.args(["test", "--no-fail-fast"]).args(&selection.cargo);
     command.arg("--").args(&selection.harness).args(passed_on);
-    binaries.export(&mut command);
-    let passed = process::watch(&mut command, |line| {
+    binaries.export(command);
+    let passed = process::watch(command, |line| {
         tally.line(line);
         say::line(line);
     })?;

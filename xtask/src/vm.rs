@@ -2,6 +2,7 @@
 //! `httpfault-vm-init`, which drives it through its features and tells what became of each.
 
 mod boot;
+mod document;
 mod image;
 mod modules;
 mod qemu;
@@ -19,7 +20,7 @@ use table::{Column, Table};
 
 use crate::{metadata::Metadata, say, setup};
 
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct Args {
     /// Only this row of the table (repeatable); a wrong name lists them
     #[arg(long, value_name = "NAME")]
@@ -27,9 +28,15 @@ pub(crate) struct Args {
     /// The two kernels that every change has to work on
     #[arg(long, conflicts_with = "kernel")]
     ci: bool,
-    /// Write the table to docs/kernels.md; needs every row
+    /// Write the tables in README.md and docs/kernels.md; needs every row
     #[arg(long, conflicts_with_all = ["kernel", "ci"])]
     write: bool,
+}
+
+impl Args {
+    pub(crate) fn ci() -> Self {
+        Self { ci: true, ..Self::default() }
+    }
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -50,7 +57,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     say::line("");
     say::line(table.text());
     if args.write {
-        table.write().context("writing the table to docs/kernels.md")?;
+        document::write(&table)?;
     }
     let failures = table.failures();
     ensure!(failures.is_empty(), "failed:\n  {}", failures.join("\n  "));

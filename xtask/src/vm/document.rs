@@ -1,0 +1,143 @@
+//! The tables in the documents: kernels in README.md, kernel by feature in docs/kernels.md.
+
+use std::{fmt::Write as _, fs};
+
+use anyhow::{Context, Result};
+
+use super::{
+    finding::{Feature, Outcome},
+    table::{Column, Table, word},
+};
+use crate::process;
+
+/// Around a table that is written here.
+const BEGIN: &str = "<!-- written by cargo xtask vm --write -->";
+const END: &str = "<!-- end -->";
+
+/// Replaces the tables in both documents.
+pub(super) fn write(table: &Table) -> Result<()> {
+    replace("README.md", &kernels(table))?;
+    replace("docs/kernels.md", &features(table))
+}
+
+fn replace(document: &str, table: &str) -> Result<()> {
+    let path = process::root().join(document);
+    let text = fs::read_to_string(&path).with_context(|| format!("reading {document}"))?;
+    let text =
+        between_marks(&text, table).with_context(|| format!("{document} has no lines {BEGIN} and {END}"))?;
+    fs::write(&path, text).with_context(|| format!("writing {document}"))
+}
+
+fn between_marks(text: &str, table: &str) -> Option<String> {
+    let (before, rest) = text.split_once(BEGIN)?;
+    let (_old, after) = rest.split_once(END)?;
+    Some(format!("{before}{BEGIN}\n\n{table}\n{END}{after}"))
+}
+
+/// A line for each kernel: how much of it works, and what does not.
+fn kernels(table: &Table) -> String {
+    let mut text = String::from("| kernel | stands for | features seen to work |\n| --- | --- | --- |\n");
+    for column in &table.columns {
+        let _infallible =
+            writeln!(text, "| {} | {} | {} |", column.release, column.row.reason, in_short(column));
+    }
+    text
+}
+
+fn in_short(column: &Column) -> String {
+    let works = column.findings.iter().filter(|finding| finding.outcome == Outcome::Works).count();
+    let mut text = format!("{works} of {}", Feature::ALL.len());
+    for outcome in [Outcome::Warned, Outcome::Refused, Outcome::Failed] {
+        let of = |feature: &Feature| column.cell(*feature) == word(outcome);
+        let features: Vec<String> =
+            Feature::ALL.into_iter().filter(of).map(|feature| feature.to_string()).collect();
+        if !features.is_empty() {
+            let _infallible = write!(text, "; {}: {}", word(outcome), features.join(", "));
+        }
+    }
+    text
+}
+
+/// A line for each feature, a column for each kernel.
+fn features(table: &Table) -> String {
+    let mut text = String::from("| feature |");
+    for column in &table.columns {
+        let _infallible = write!(text, " {} |", column.row.name);
+    }
+    text += "\n| --- |";
+    text += &" --- |".repeat(table.columns.len());
+    text += "\n| kernel |";
+    for column in &table.columns {
+        let _infallible = write!(text, " {} |", column.release);
+    }
+    for feature in Feature::ALL {
+        let _infallible = write!(text, "\n| {} |", meaning(feature));
+        for column in &table.columns {
+            let _infallible = write!(text, " {} |", column.cell(feature));
+        }
+    }
+    text + "\n"
+}
+
+/// What a feature means, for readers of the document.
+fn meaning(feature: Feature) -> &'static str {
+    match feature {
+        Feature::Check => "`check` finds the target ready",
+        Feature::Inbound4 => "new connections from outside get the fault, IPv4",
+        Feature::Inbound6 => "the same, IPv6",
+        Feature::InTask4 => {
+            "clients in the target's cgroup get it, IPv4; `getpeername` shows where they went"
+        }
+        Feature::InTask6 => "the same, IPv6 and IPv4-mapped",
+        Feature::OtherCgroup => "a process of another cgroup in the same namespace reaches the application",
+        Feature::Keep => "`keep`: a pooled connection stays with the application",
+        Feature::Drain => "`drain`: a pooled connection ends in order",
+        Feature::Reset => {
+            "`reset`: a pooled connection is reset at its next request; filter and qdisc go at the end"
+        }
+        Feature::Forward => "`--modify-response-body false`: the application's body with another status",
+        Feature::Status => "`status` shows the fault and its counters",
+        Feature::Deadline => "a run ends by itself at its deadline, with 0",
+        Feature::Signal => "SIGTERM ends it, with 130, and the application answers",
+        Feature::Remove => "`remove --all` ends it; nothing is left",
+        Feature::Kill => {
+            "SIGKILL: the next connection reaches the application; the watcher removes what is left"
+        }
+        Feature::Stop => "SIGSTOP: the application answers within 3 s",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::vm::{finding::Finding, rows::ROWS};
+
+    fn table(reset: Outcome) -> Table {
+        let finding = |feature| Finding {
+            feature,
+            outcome: if feature == Feature::Reset { reset } else { Outcome::Works },
+            detail: "seen".to_owned(),
+        };
+        let findings = Feature::ALL.into_iter().map(finding).collect();
+        Table::new(vec![Column::new(&ROWS[0], "6.1.0".to_owned(), findings)])
+    }
+
+    #[test]
+    fn one_document_has_a_line_for_each_feature_the_other_for_each_kernel() {
+        let features = features(&table(Outcome::Works));
+        assert_eq!(features.lines().count(), 3 + Feature::ALL.len());
+        assert!(features.contains("| kernel | 6.1.0 |"), "{features}");
+        let kernels = kernels(&table(Outcome::Refused));
+        assert_eq!(kernels.lines().count(), 3);
+        assert!(kernels.contains("| 15 of 16; refused: reset |"), "{kernels}");
+    }
+
+    #[test]
+    fn only_what_is_between_the_marks_is_replaced() {
+        let text = format!("before\n{BEGIN}\nold\n{END}\nafter\n");
+        let new = between_marks(&text, "| new |").unwrap();
+        assert!(new.starts_with("before\n") && new.ends_with("\nafter\n"), "{new}");
+        assert!(new.contains("| new |") && !new.contains("old"), "{new}");
+        assert_eq!(between_marks("no marks", ""), None);
+    }
+}
