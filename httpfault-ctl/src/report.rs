@@ -1,5 +1,6 @@
 //! What commands print on standard output: a table for people, JSON for programs. The serde types here are the
 //! documented schema of `--output json`.
+mod experiment;
 mod fault;
 mod plan;
 mod run;
@@ -12,6 +13,8 @@ use serde::Serialize;
 pub(crate) use fault::{HostRemoval, HostStatus, RemovalOverview, StatusOverview};
 pub(crate) use plan::PlanReport;
 pub(crate) use run::{RunReport, TaskOutcome, TaskReport};
+
+use experiment::Experiment;
 
 use crate::tunables::Output;
 

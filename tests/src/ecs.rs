@@ -1,26 +1,14 @@
 //! What the ECS container agent offers on an instance: its introspection API and its metadata files.
 
-use std::{
-    convert::Infallible,
-    fs,
-    net::{Ipv4Addr, SocketAddr, TcpListener},
-    path::Path,
-    sync::Arc,
-    thread::{self, JoinHandle},
-};
+use std::{fs, path::Path};
 
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::{Request, Response, StatusCode, body::Incoming, service::service_fn};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    server::conn::auto,
-};
+use hyper::{Request, Response, StatusCode, body::Incoming};
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
 
-use crate::{docker::Container, netns::Namespace};
+use crate::{docker::Container, netns::Namespace, server::Server};
 
 /// Region, account and cluster of [`task_arn`].
 const CLUSTER: &str = "shop";
@@ -54,13 +42,9 @@ pub fn write_metadata(data: &Path, task: &str, containers: &[&Container<'_>]) ->
     Ok(())
 }
 
-/// The introspection API on a free port of the instance's loopback.
+/// The introspection API on the instance's loopback.
 #[derive(Debug)]
-pub struct Introspection {
-    address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<Result<()>>>,
-}
+pub struct Introspection(Server);
 
 impl Introspection {
     pub fn start(namespace: &Namespace, tasks: Vec<Value>) -> Result<Self> {
@@ -69,52 +53,11 @@ impl Introspection {
 
     /// On a port of the caller's choice; the ECS agent's own is 51678.
     pub fn at(namespace: &Namespace, port: u16, tasks: Vec<Value>) -> Result<Self> {
-        let listener = namespace.run(|| Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, port))?))?;
-        let address = listener.local_addr().context("asking for the port")?;
-        listener.set_nonblocking(true).context("preparing the listener")?;
-        let (stop, stopped) = oneshot::channel();
-        let thread = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(async {
-                tokio::select! {
-                    ended = serve(listener, Arc::new(tasks)) => ended,
-                    _ = stopped => Ok(()),
-                }
-            })
-        });
-        Ok(Self { address, stop: Some(stop), thread: Some(thread) })
+        Server::start(namespace, port, move |request| answer(request, &tasks)).map(Self)
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
-}
-
-impl Drop for Introspection {
-    fn drop(&mut self) {
-        // The server ends when its side of the channel does.
-        drop(self.stop.take());
-        if let Some(Ok(Err(error))) = self.thread.take().map(JoinHandle::join) {
-            eprintln!("the introspection API failed: {error:#}");
-        }
-    }
-}
-
-async fn serve(listener: TcpListener, tasks: Arc<Vec<Value>>) -> Result<()> {
-    let listener = tokio::net::TcpListener::from_std(listener).context("using the listener")?;
-    loop {
-        let (stream, _) = listener.accept().await.context("accepting")?;
-        let tasks = Arc::clone(&tasks);
-        tokio::spawn(async move {
-            let service = service_fn(move |request| {
-                let response = answer(&request, &tasks);
-                async move { Ok::<_, Infallible>(response) }
-            });
-            let ended = auto::Builder::new(TokioExecutor::new())
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
-            drop(ended);
-        });
+        format!("http://{}", self.0.address)
     }
 }
 

@@ -21,6 +21,7 @@ pub mod engine;
 pub mod fixture;
 pub mod image;
 pub mod inside;
+pub mod server;
 pub mod site;
 
 pub mod agent;

@@ -1,29 +1,18 @@
 //! The report of `plan`.
 
-use httpfault_common::contract::ExperimentId;
 use serde::Serialize;
 
-use super::{Report, table};
+use super::{Experiment, Report, table};
 use crate::{
     aws::scripts,
     plan::{ApiCalls, Plan, PlannedTask},
-    tunables::Sequence,
 };
 
 /// What `run` would do.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct PlanReport {
-    /// Version of this schema.
-    pub(crate) schema: u32,
-    pub(crate) experiment_id: ExperimentId,
-    pub(crate) cluster: String,
-    pub(crate) region: String,
-    pub(crate) service: Option<String>,
-    pub(crate) status_code: u16,
-    pub(crate) port: u16,
-    pub(crate) sequence: Sequence,
-    pub(crate) seed: u64,
-    pub(crate) population: usize,
+    #[serde(flatten)]
+    pub(crate) experiment: Experiment,
     pub(crate) tasks: Vec<PlannedTask>,
     pub(crate) windows: Vec<WindowReport>,
     pub(crate) api_calls: ApiCalls,
@@ -63,16 +52,7 @@ impl PlanReport {
             windows.push(WindowReport { duration_secs: plan.duration_secs, commands });
         }
         Ok(Self {
-            schema: 1,
-            experiment_id: plan.experiment.clone(),
-            cluster: plan.cluster.clone(),
-            region: plan.region.clone(),
-            service: plan.service.clone(),
-            status_code: plan.status,
-            port: plan.port,
-            sequence: plan.sequence,
-            seed: plan.seed,
-            population: plan.population,
+            experiment: Experiment::of(plan),
             tasks: plan.tasks.clone(),
             windows,
             api_calls: plan.calls,

@@ -1,31 +1,19 @@
 //! The report of `run`.
 
-use httpfault_common::contract::{Counters, Exit, ExperimentId, LeftBehind, Problem, RemovedReason};
+use httpfault_common::contract::{Counters, Exit, LeftBehind, Problem, RemovedReason};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Report, table};
-use crate::{plan::Plan, tunables::Sequence, verify};
+use super::{Experiment, Report, table};
+use crate::{plan::Plan, verify};
 
 /// What was planned and what happened.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct RunReport {
-    /// Version of this schema.
-    pub(crate) schema: u32,
+    #[serde(flatten)]
+    pub(crate) experiment: Experiment,
     /// How the run ended; the exit code of the program.
     pub(crate) exit: Exit,
-    pub(crate) experiment_id: ExperimentId,
-    pub(crate) cluster: String,
-    pub(crate) region: String,
-    pub(crate) service: Option<String>,
-    pub(crate) status_code: u16,
-    pub(crate) port: u16,
-    pub(crate) duration_secs: u64,
-    pub(crate) sequence: Sequence,
-    /// Of the choice of tasks.
-    pub(crate) seed: u64,
-    /// Running tasks from which they were chosen.
-    pub(crate) population: usize,
     /// Clock of this machine.
     pub(crate) started_at: Timestamp,
     pub(crate) ended_at: Timestamp,
@@ -84,18 +72,8 @@ impl RunReport {
             ..TaskReport::default()
         };
         Self {
-            schema: 1,
+            experiment: Experiment::of(plan),
             exit: Exit::Failed,
-            experiment_id: plan.experiment.clone(),
-            cluster: plan.cluster.clone(),
-            region: plan.region.clone(),
-            service: plan.service.clone(),
-            status_code: plan.status,
-            port: plan.port,
-            duration_secs: plan.duration_secs,
-            sequence: plan.sequence,
-            seed: plan.seed,
-            population: plan.population,
             started_at,
             ended_at: started_at,
             tasks: plan.tasks.iter().map(task).collect(),
@@ -142,11 +120,11 @@ impl Report for RunReport {
     fn text(&self) -> String {
         let mut text = format!(
             "experiment {} on {}: status {} on port {} for {} s\n",
-            self.experiment_id,
-            self.service.as_deref().unwrap_or(&self.cluster),
-            self.status_code,
-            self.port,
-            self.duration_secs
+            self.experiment.experiment_id,
+            self.experiment.whose(),
+            self.experiment.status_code,
+            self.experiment.port,
+            self.experiment.duration_secs
         );
         let mut rows =
             table(&["task", "container", "instance", "outcome", "on", "off", "faulted", "spared", "proved"]);
@@ -198,7 +176,7 @@ impl Report for RunReport {
             ));
         }
         let code = u8::from(self.exit);
-        text.push_str(&format!("{} (exit {code}, seed {})\n", self.summary(), self.seed));
+        text.push_str(&format!("{} (exit {code}, seed {})\n", self.summary(), self.experiment.seed));
         if self.exit != Exit::Done {
             text.push_str(&format!("to make sure that nothing is left: {}\n", self.recover_with));
         }
