@@ -19,6 +19,7 @@ use crate::{
     decide::Decider,
     life::{Doing, Life, Seat},
     stats::Stats,
+    wire::send_at_once,
 };
 
 /// What every connection of one responder shares.
@@ -67,6 +68,7 @@ pub fn start(listeners: Vec<TcpListener>, config: Config) -> Responder {
     let free = Arc::new(Semaphore::new(config.limits.max_connections));
     let connections = TaskTracker::new();
     let seats = Arc::default();
+    listeners.iter().for_each(send_at_once);
     let acceptors = listeners
         .into_iter()
         .map(|listener| Acceptor {

@@ -8,7 +8,7 @@ use crate::{
     life::{Doing, Seat},
     responder::Shared,
     stats::add_one,
-    wire::Wire,
+    wire::{Wire, send_at_once},
 };
 
 /// Connects to the application, within the limit of time.
@@ -18,9 +18,12 @@ pub(crate) async fn connect(shared: &Shared, origin: SocketAddr) -> io::Result<W
         Ok(connected) => connected,
         Err(_elapsed) => Err(io::ErrorKind::TimedOut.into()),
     };
-    if let Err(error) = &connected {
-        add_one(&shared.stats.upstream_errors);
-        log::debug!("could not connect to the application at {origin}: {error}");
+    match &connected {
+        Ok(stream) => send_at_once(stream),
+        Err(error) => {
+            add_one(&shared.stats.upstream_errors);
+            log::debug!("could not connect to the application at {origin}: {error}");
+        }
     }
     connected.map(Wire::new)
 }

@@ -19,6 +19,14 @@ use tokio::{
 /// Room made for one read, bytes.
 pub(crate) const READ_SIZE: usize = 16 * 1024;
 
+/// Sends at once. Heads and bodies are written in pieces; waiting for acknowledgements between them would delay every
+/// answer. What a listener accepts has it from the listener.
+pub(crate) fn send_at_once<'a>(socket: impl Into<SockRef<'a>>) {
+    if let Err(error) = socket.into().set_tcp_nodelay(true) {
+        log::debug!("TCP_NODELAY could not be set: {error}");
+    }
+}
+
 /// Either end of a relay: the client's connection or the application's.
 #[derive(Debug)]
 pub(crate) struct Wire {
@@ -29,10 +37,6 @@ pub(crate) struct Wire {
 
 impl Wire {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        // Heads and bodies are written in pieces; waiting for acknowledgements between them would delay every answer.
-        if let Err(error) = stream.set_nodelay(true) {
-            log::debug!("TCP_NODELAY could not be set: {error}");
-        }
         Self { stream, buf: BytesMut::new() }
     }
 

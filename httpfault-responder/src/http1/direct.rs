@@ -3,10 +3,15 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use bytes::BytesMut;
-use hyper::service::service_fn;
+use hyper::{
+    Request,
+    body::{Body as _, Incoming},
+    service::service_fn,
+};
 
 use super::{
     builder,
+    framing::keeps_alive,
     hyper_io::{End, HyperIo},
     track::Track,
 };
@@ -26,12 +31,22 @@ pub(super) async fn serve(
 ) -> Option<Wire> {
     let track = Track::new(seat);
     let answerer = Arc::new(Answerer::new(shared, origin, &track, None));
-    let service = service_fn(move |request| answer(Arc::clone(&answerer), request));
-    let io = HyperIo::all(&mut client, track);
+    let service = service_fn(|request: Request<Incoming>| {
+        if !keeps_alive(request.version(), request.headers()) && request.body().is_end_stream() {
+            track.begin_last();
+        }
+        answer(Arc::clone(&answerer), request)
+    });
+    let io = HyperIo::all(&mut client, Arc::clone(&track));
     let driven = io.drive(&builder(shared), service, shared, |_| shared.life.left()).await;
-    if driven.end != End::Stopped {
-        client.linger(shared.limits.linger_time).await;
-        return None;
+    match driven.end {
+        End::Stopped => {}
+        // Nothing can arrive that a reset would have to answer (RFC 9112 section 9.6).
+        End::Closed if track.was_last() && driven.unread.is_empty() && client.is_quiet() => return None,
+        End::Closed | End::Broken => {
+            client.linger(shared.limits.linger_time).await;
+            return None;
+        }
     }
     let mut unread = BytesMut::from(driven.unread);
     unread.extend_from_slice(&client.buf);
