@@ -236,6 +236,22 @@ fn task_found_by_docker_labels() -> Result<()> {
     Ok(())
 }
 
+/// In bridge mode each container of a task has a namespace and a port 80 of its own.
+#[test]
+fn two_containers_of_a_task_on_the_same_port() -> Result<()> {
+    let instance = Instance::take()?;
+    let _web = Plan::nginx("web").task("bbbb8888").serve(&instance, 80)?;
+    let _admin = Plan::nginx("admin").task("bbbb8888").serve(&instance, 80)?;
+    let words = ["web", "admin", "--container-name"];
+    let nowhere = ["--ecs-data-dir", "/nonexistent"];
+    let sources = [&nowhere, &NO_SOURCE[..]].concat();
+    assert_refused(&instance, ["--task-id", "bbbb8888"], &sources, &words)?;
+    let args = [&["--task-id", "bbbb8888", "--container-name", "admin"], &sources[..]].concat();
+    let report = check(&instance, 0, &args)?;
+    assert!(report.targets[0].found.contains("admin"), "{report:?}");
+    Ok(())
+}
+
 /// A namespace of another container on the machine has nothing to do with any of this.
 #[test]
 fn agent_runs_from_any_namespace() -> Result<()> {

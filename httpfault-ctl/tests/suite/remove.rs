@@ -43,6 +43,26 @@ fn remove_takes_a_whole_cluster_or_only_a_service() {
     site.assert_clean();
 }
 
+/// Recovery by hand asks what a run does not ask: who may do the one may be refused the other.
+#[test]
+fn a_denied_lookup_is_named_with_the_statement_that_allows_it() {
+    let site = Site::new(World::fleet(2, 1));
+    let denied = |action: &str, ctl: &mut std::process::Command| {
+        let name = action.split(':').nth(1).unwrap();
+        site.simulator.faults(|faults| faults.deny(name));
+        let done = finish(ctl);
+        site.simulator.faults(|faults| faults.clear());
+        assert_ne!(done.code, 0, "{action}: {done}");
+        done.says(&format!("AWS denied {action}")).says(&format!("\"{action}\""));
+    };
+    denied("ecs:ListContainerInstances", &mut site.ctl("status"));
+    denied("ecs:ListContainerInstances", &mut site.ctl("remove"));
+    denied(
+        "ssm:ListCommands",
+        site.ctl("remove").env_remove("CLUSTER_NAME").env("EXPERIMENT_ID", "orphan-4"),
+    );
+}
+
 #[test]
 fn remove_is_content_when_nothing_is_there() {
     let site = Site::new(World::fleet(2, 1));
