@@ -35,6 +35,9 @@ use clap::Parser as _;
 use httpfault_common::contract::{Exit, Mistakes, SpecError};
 use report::Reporter;
 
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,

@@ -18,6 +18,8 @@ use tokio::{
 
 /// Room made for one read, bytes.
 pub(crate) const READ_SIZE: usize = 16 * 1024;
+/// And for the first: a request head. Most connections never need more, and larger ones cost the allocator a mapping.
+const FIRST_READ: usize = 2 * 1024;
 
 /// Sends at once. Heads and bodies are written in pieces; waiting for acknowledgements between them would delay every
 /// answer. What a listener accepts has it from the listener.
@@ -42,7 +44,7 @@ impl Wire {
 
     /// Reads more; 0 is the end of the stream. Cancel safe.
     pub(crate) async fn fill(&mut self) -> io::Result<usize> {
-        self.buf.reserve(READ_SIZE);
+        self.buf.reserve(if self.buf.capacity() == 0 { FIRST_READ } else { READ_SIZE });
         self.stream.read_buf(&mut self.buf).await
     }
 
@@ -83,6 +85,10 @@ impl AsyncRead for Wire {
         let count = self.buf.len().min(out.remaining());
         out.put_slice(&self.buf[..count]);
         self.buf.advance(count);
+        if self.buf.is_empty() {
+            // Whoever reads has buffers of its own, and may keep the connection for long.
+            self.buf = BytesMut::new();
+        }
         Poll::Ready(Ok(()))
     }
 }
