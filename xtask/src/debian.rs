@@ -129,6 +129,7 @@ impl Archive {
         option("APT::Architecture", self.arch);
         option("APT::Architectures", self.arch);
         option("Acquire::Languages", "none");
+        option("Acquire::Retries", "5");
         // Its user may not be allowed into the target directory.
         option("APT::Sandbox::User", "");
         command

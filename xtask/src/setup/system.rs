@@ -56,7 +56,12 @@ impl Apt {
 fn apt_get() -> std::process::Command {
     let mut command = process::command("apt-get");
     // Neither questions nor progress bars.
-    command.env("DEBIAN_FRONTEND", "noninteractive").args(["-o", "Dpkg::Use-Pty=0"]);
+    command.env("DEBIAN_FRONTEND", "noninteractive").args([
+        "-o",
+        "Dpkg::Use-Pty=0",
+        "-o",
+        "Acquire::Retries=5",
+    ]);
     command
 }
 
