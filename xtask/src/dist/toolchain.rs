@@ -27,6 +27,10 @@ const COMPILER_PARTS: [(&str, &str); 5] = [
     ("libgcc_eh.a", "libunwind.a"),
 ];
 
+/// The C compiler's unwinder asks glibc (2.35 and later) where code is, and gives up where the answer is -1. musl has
+/// no such function, and nothing here unwinds.
+const NOT_IN_MUSL: &str = "int _dl_find_object(void *pc, void *result) { return -1; }\n";
+
 /// What builds for one architecture.
 #[derive(Clone, Debug)]
 pub(super) struct Toolchain {
@@ -101,11 +105,17 @@ fn sysroot(rustc: &Rustc, arch: Arch, linker: &str, cache: &Path) -> Result<Path
         fs::copy(musl.join(part), parts.join(part))
             .with_context(|| format!("{MUSL_PACKAGE} has no {part}"))?;
     }
+    let ask = |what: String| process::read(process::command(linker).arg(what));
     for (part, name) in COMPILER_PARTS {
-        let asked = process::read(process::command(linker).arg(format!("-print-file-name={part}")))?;
-        let file = Path::new(asked.trim());
+        let file = PathBuf::from(ask(format!("-print-file-name={part}"))?.trim());
         ensure!(file.is_absolute(), "{linker} has no {part}");
-        fs::copy(file, parts.join(name)).with_context(|| format!("copying {}", file.display()))?;
+        fs::copy(&file, parts.join(name)).with_context(|| format!("copying {}", file.display()))?;
     }
+    let (source, object) = (sysroot.join("unwind.c"), sysroot.join("unwind.o"));
+    fs::write(&source, NOT_IN_MUSL)?;
+    process::run(process::command(linker).arg("-c").arg(&source).arg("-o").arg(&object))?;
+    let archiver = ask("-print-prog-name=ar".to_owned())?;
+    let mut add = process::command(archiver.trim());
+    process::run(add.arg("r").arg(parts.join("libunwind.a")).arg(&object))?;
     Ok(sysroot)
 }
