@@ -72,7 +72,7 @@ pub(crate) struct Size {
 /// Prints a table for the plan, for a run with the agents in place, and for one that brings them.
 pub(crate) fn measure(size: &Size) -> Result<()> {
     let Size { hosts, tasks_per_host, seconds } = size;
-    print(&format!("{}, debug build of httpfault-ctl\n\n", machine::description()?))?;
+    print(&format!("{}\n\n", machine::description()?))?;
     print(&format!(
         "{} tasks on {hosts} instances, a fault of {seconds} s; a call takes {} ms (ECS) or {} ms (SSM), a command {} ms \
          to its host; the controller looks every 5 s.\n",
