@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use rustix::io::Errno;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -160,11 +161,18 @@ fn has_room(shared: &Shared) {
 }
 
 /// accept(2) reports errors of the one connection (ECONNABORTED and the network errors its page lists) and of the whole
-/// process or host (EMFILE, ENFILE, ENOBUFS, ENOMEM). After the latter an immediate retry would spin, and there is no
-/// room: connections that nobody can accept must not be steered here.
+/// process or host. After the latter there is no room: connections that nobody can accept must not be steered here. An
+/// immediate retry would spin.
 async fn survive(error: &io::Error, shared: &Shared) {
-    if !shared.stats.saturated.swap(true, Relaxed) {
-        log::warn!("could not accept a connection, trying again: {error}");
+    match Errno::from_io_error(error) {
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+            if !shared.stats.saturated.swap(true, Relaxed) {
+                log::warn!(
+                    "could not accept connections, which are the application's until that is over: {error}"
+                );
+            }
+        }
+        _ => log::debug!("a connection broke off before it was accepted: {error}"),
     }
     sleep(BACK_OFF).await;
 }

@@ -5,7 +5,7 @@ use std::{
     io::{Read, Write},
 };
 
-use httpfault_simulator::World;
+use httpfault_simulator::{PingStatus, Status, World};
 use nix::pty::openpty;
 
 use crate::support::{Site, bare, finish, host, start};
@@ -47,6 +47,23 @@ fn two_when_one_host_of_two_failed() {
     let outcomes: Vec<_> =
         report["tasks"].as_array().unwrap().iter().map(|task| task["outcome"].clone()).collect();
     assert!(outcomes.contains(&"faulted".into()) && outcomes.contains(&"failed".into()), "{report}");
+}
+
+/// It was told to inject, and nothing was heard of it since: the fault may be on.
+#[test]
+fn three_when_a_host_fell_silent_before_the_fault_was_seen_on() {
+    let site = Site::new(World::fleet(1, 1));
+    let mut ctl = site.on_service("run");
+    ctl.env("TOTAL_CHAOS_DURATION", "3").env("HTTPFAULT_ANSWER_SECS", "2");
+    // Long enough for the host to go before the first look.
+    let run = start(ctl.env("HTTPFAULT_POLL_MS", "3000"));
+    site.await_command("inject", |command| {
+        command.invocations.iter().any(|invocation| invocation.status == Status::InProgress)
+    });
+    site.simulator.edit(|world| world.ping(&host(0), PingStatus::ConnectionLost));
+    let done = run.ended().exits(3).says("LEFT BEHIND").says("ConnectionLost");
+    let left = done.json()["left_behind"].to_string();
+    assert!(left.contains(&host(0)) && left.contains("httpfault-ctl remove"), "{left}");
 }
 
 #[test]

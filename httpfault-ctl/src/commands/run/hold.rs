@@ -135,11 +135,18 @@ async fn follow_status(
 
 fn take(live: &mut Live, window: usize, answers: &[Answer]) {
     for run in live.ready_runs(window) {
-        match answers.iter().find(|answer| answer.instance == run.instance) {
-            Some(answer) if answer.state.is_final() => live.take_answer(&run, answer),
-            Some(answer) => live.fail_host(&run, &silent(&run.instance, &answer.failure())),
-            None => live.fail_host(&run, &silent(&run.instance, "SSM does not show its command")),
-        }
+        let host = &run.instance;
+        let why = match answers.iter().find(|answer| answer.instance == *host) {
+            Some(answer) if answer.state.is_final() => {
+                live.unended.remove(host);
+                live.take_answer(&run, answer);
+                continue;
+            }
+            Some(answer) => answer.failure(),
+            None => "SSM does not show its command".to_owned(),
+        };
+        live.unended.insert(host.clone());
+        live.fail_host(&run, &silent(host, &why));
     }
 }
 

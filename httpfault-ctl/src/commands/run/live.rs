@@ -22,6 +22,8 @@ pub(super) struct Live {
     pub(super) ledger: Vec<Vec<Sent>>,
     /// Hosts that could not be given the agent.
     pub(super) unready: BTreeSet<InstanceId>,
+    /// Hosts whose inject command was not seen to end.
+    pub(super) unended: BTreeSet<InstanceId>,
     /// What agents said that they could not undo.
     pub(super) agents_left: BTreeMap<InstanceId, Vec<LeftBehind>>,
     /// Everything that was put on was seen off.
@@ -38,6 +40,7 @@ impl Live {
             report,
             ledger,
             unready: BTreeSet::new(),
+            unended: BTreeSet::new(),
             agents_left: BTreeMap::new(),
             over: false,
         }

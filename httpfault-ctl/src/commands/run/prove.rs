@@ -172,8 +172,11 @@ fn seen_off(live: &mut Live, answer: &Answer) {
     }
 }
 
-/// Whether the agent itself reported the end of everything on this host.
+/// Whether the agent's command has ended, and with it everything on this host.
 fn ended_by_itself(live: &Live, host: &InstanceId) -> bool {
+    if live.unended.contains(host) {
+        return false;
+    }
     let mut here = live.report.tasks.iter().filter(|task| task.instance == host.as_str()).peekable();
     let never_on = |task: &TaskReport| task.outcome == TaskOutcome::Failed && task.injected_at.is_none();
     here.peek().is_some() && here.all(|task| task.removed_at.is_some() || never_on(task))
