@@ -31,7 +31,7 @@ pub(crate) struct Args {
     /// Only the archive for this architecture, without the other one's agent (repeatable) [default: all]
     #[arg(long, value_enum, value_name = "NAME")]
     arch: Vec<Arch>,
-    /// Build everything a second time, elsewhere, and compare; then test the pod's image with what was built
+    /// Build everything a second time, elsewhere, and compare; if that is all, test the pod's image with it
     #[arg(long)]
     verify: bool,
 }
@@ -64,9 +64,12 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             compare(first, second)?;
         }
         say::line("built twice, the same bytes");
-        let own = toolchains.iter().zip(&archives).find(|(toolchain, _)| toolchain.arch == Arch::NATIVE);
-        if let Some((_, archive)) = own {
-            test::pod(archive)?;
+        // The image needs the agents for all architectures.
+        let all = toolchains.len() == Arch::ALL.len();
+        let mut made = toolchains.iter().zip(&archives);
+        if let (true, Some((_, archive))) = (all, made.find(|(toolchain, _)| toolchain.arch == Arch::NATIVE))
+        {
+            test::run(&test::Args::pod(archive))?;
         }
     }
     Ok(())
@@ -74,14 +77,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// The agent as it is handed out, and the program that drives it, for a machine of that architecture.
 pub(crate) fn for_machine(arch: Arch, target: &Path) -> Result<Programs> {
-    Ok(Programs { agent: program(arch, target, AGENT)?, init: program(arch, target, "httpfault-vm-init")? })
+    built(arch, target, |build| {
+        Ok(Programs { agent: build.program(AGENT)?, init: build.program("httpfault-vm-init")? })
+    })
 }
 
 /// A program as it is handed out.
 pub(crate) fn program(arch: Arch, target: &Path, package: &str) -> Result<PathBuf> {
+    built(arch, target, |build| build.program(package))
+}
+
+fn built<T>(arch: Arch, target: &Path, work: impl FnOnce(&Build<'_>) -> Result<T>) -> Result<T> {
     let directory = target.join("dist");
     let toolchain = Toolchain::find(arch, &directory)?;
-    Build::new(&toolchain, &directory.join("build")).program(package)
+    work(&Build::new(&toolchain, &directory.join("build")))
 }
 
 /// Builds with `cargo` below `build` and leaves the archives in `out`.

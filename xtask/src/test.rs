@@ -3,9 +3,13 @@
 mod plan;
 mod tally;
 
-use std::{path::Path, process::Command, time::Instant};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Instant,
+};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use plan::Selection;
 use tally::Tally;
 
@@ -16,21 +20,22 @@ pub(crate) struct Args {
     /// `unit` (everything that needs no root), `e2e`, a package, or one end-to-end suite such as `lifecycle`
     #[arg(long, value_name = "NAME")]
     suite: Option<String>,
+    /// Make the pod's image of this archive of `cargo xtask dist`, not of the debug builds
+    #[arg(long, value_name = "FILE")]
+    archive: Option<PathBuf>,
     /// Passed on to the test programs: a filter, `--nocapture`
     #[arg(last = true)]
     args: Vec<String>,
 }
 
+impl Args {
+    /// The suite of the pod's image, with the image made of that archive.
+    pub(crate) fn pod(archive: &Path) -> Self {
+        Self { suite: Some("pod".to_owned()), archive: Some(archive.to_owned()), args: Vec::new() }
+    }
+}
+
 pub(crate) fn run(args: &Args) -> Result<()> {
-    with(args, None)
-}
-
-/// The suite of the pod's image, with the image made of that archive.
-pub(crate) fn pod(archive: &Path) -> Result<()> {
-    with(&Args { suite: Some("pod".to_owned()), ..Args::default() }, Some(archive))
-}
-
-fn with(args: &Args, archive: Option<&Path>) -> Result<()> {
     let metadata = Metadata::read()?;
     let selections = plan::selections(&metadata, args.suite.as_deref())?;
     let end_to_end = selections.iter().any(|selection| selection.needs_root);
@@ -51,9 +56,7 @@ fn with(args: &Args, archive: Option<&Path>) -> Result<()> {
     let start = Instant::now();
     let mut tally = Tally::default();
     for selection in &selections {
-        let mut command = process::cargo();
-        command.envs(archive.map(|archive| ("HTTPFAULT_ARCHIVE", archive)));
-        test(&mut command, selection, &args.args, &binaries, &mut tally)?;
+        test(selection, args, &binaries, &mut tally)?;
     }
 
     say::line(format_args!("\n{tally} in {}", say::time(start.elapsed())));
@@ -61,17 +64,18 @@ fn with(args: &Args, archive: Option<&Path>) -> Result<()> {
 }
 
 /// Runs one `cargo test` and counts.
-fn test(
-    command: &mut Command,
-    selection: &Selection,
-    passed_on: &[String],
-    binaries: &Binaries,
-    tally: &mut Tally,
-) -> Result<()> {
+fn test(selection: &Selection, args: &Args, binaries: &Binaries, tally: &mut Tally) -> Result<()> {
+    let mut command = process::cargo();
+    if let Some(archive) = &args.archive {
+        // Tests run in the directory of their package.
+        let archive =
+            fs::canonicalize(archive).with_context(|| format!("looking for {}", archive.display()))?;
+        command.env("HTTPFAULT_ARCHIVE", archive);
+    }
     command.args(["test", "--no-fail-fast"]).args(&selection.cargo);
-    command.arg("--").args(&selection.harness).args(passed_on);
-    binaries.export(command);
-    let passed = process::watch(command, |line| {
+    command.arg("--").args(&selection.harness).args(&args.args);
+    binaries.export(&mut command);
+    let passed = process::watch(&mut command, |line| {
         tally.line(line);
         say::line(line);
     })?;

@@ -1,6 +1,12 @@
 //! Every request is faulted: hyper has the connection to itself.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+};
 
 use bytes::BytesMut;
 use hyper::{
@@ -31,18 +37,20 @@ pub(super) async fn serve(
 ) -> Option<Wire> {
     let track = Track::new(seat);
     let answerer = Arc::new(Answerer::new(shared, origin, &track, None));
+    // The client said that it sends nothing more.
+    let last = AtomicBool::new(false);
     let service = service_fn(|request: Request<Incoming>| {
         if !keeps_alive(request.version(), request.headers()) && request.body().is_end_stream() {
-            track.begin_last();
+            last.store(true, Relaxed);
         }
         answer(Arc::clone(&answerer), request)
     });
-    let io = HyperIo::all(&mut client, Arc::clone(&track));
+    let io = HyperIo::all(&mut client, track);
     let driven = io.drive(&builder(shared), service, shared, |_| shared.life.left()).await;
     match driven.end {
         End::Stopped => {}
         // Nothing can arrive that a reset would have to answer (RFC 9112 section 9.6).
-        End::Closed if track.was_last() && driven.unread.is_empty() && client.is_quiet() => return None,
+        End::Closed if last.load(Relaxed) && driven.unread.is_empty() && client.is_quiet() => return None,
         End::Closed | End::Broken => {
             client.linger(shared.limits.linger_time).await;
             return None;

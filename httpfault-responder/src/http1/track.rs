@@ -22,8 +22,6 @@ pub(crate) struct Track {
     /// A part of a request head was read.
     in_head: AtomicBool,
     requests: AtomicU64,
-    /// The client said that it sends nothing more.
-    last: AtomicBool,
     /// A request body was finished apart from the connection's own task.
     pub(crate) changed: Notify,
 }
@@ -50,7 +48,6 @@ impl Track {
             unflushed: AtomicBool::new(false),
             in_head: AtomicBool::new(false),
             requests: AtomicU64::new(0),
-            last: AtomicBool::new(false),
             changed: Notify::new(),
         })
     }
@@ -62,16 +59,6 @@ impl Track {
         self.seat.set(Doing::Serving);
         self.responses.fetch_add(1, SeqCst);
         self.hold(Side::Response)
-    }
-
-    /// The request that has just begun is the client's last, and has no body.
-    pub(crate) fn begin_last(&self) {
-        self.last.store(true, SeqCst);
-    }
-
-    /// Whether the client sends nothing more.
-    pub(crate) fn was_last(&self) -> bool {
-        self.last.load(SeqCst)
     }
 
     /// The body of a request is read by somebody until the guard goes.

@@ -14,8 +14,8 @@ use crate::process;
 const PROFILE: &str = "dist";
 /// What cargo puts between two flags in `CARGO_ENCODED_RUSTFLAGS`.
 const SEPARATOR: &str = "\x1f";
-/// Rust's library is compiled with the programs, for size and without what symbolises backtraces: the one that comes
-/// with the compiler takes a fifth more of the agent.
+/// Rust's library is compiled with the programs, for size and without what symbolises backtraces: with the one that
+/// comes with the compiler the agent is over its budget.
 const LIBRARY: [&str; 4] = ["-Z", "build-std=std,panic_abort", "-Z", "build-std-features=optimize_for_size"];
 
 /// Builds for one architecture.

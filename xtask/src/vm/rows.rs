@@ -81,6 +81,6 @@ pub(super) const ROWS: [Row; 7] = [
         kernel: None,
         host: Host::Full,
         ci: false,
-        reason: "the kernel of this machine, without emulation",
+        reason: "the kernel of the machine that wrote this, without emulation",
     },
 ];
