@@ -26,6 +26,7 @@ mod report;
 mod view;
 mod signal;
 mod clock;
+mod memory;
 mod sys;
 
 use std::process::ExitCode;
@@ -36,7 +37,7 @@ use httpfault_common::contract::{Exit, Mistakes, SpecError};
 use report::Reporter;
 
 #[global_allocator]
-static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+static ALLOCATOR: memory::BySize = memory::BySize;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
