@@ -103,17 +103,32 @@ fn serve(
     connections: &TaskTracker,
     seats: &Mutex<Vec<Seat>>,
 ) {
+    let served = |seat| connection::serve(stream, Arc::clone(shared), seat);
+    spawn(served, permit, shared, connections, seats);
+}
+
+/// Gives a connection its seat and its task.
+pub(crate) fn spawn<F>(
+    served: impl FnOnce(Seat) -> F,
+    permit: Option<OwnedSemaphorePermit>,
+    shared: &Arc<Shared>,
+    connections: &TaskTracker,
+    seats: &Mutex<Vec<Seat>>,
+) where
+    F: Future<Output = ()> + Send + 'static,
+{
     let seat = take_seat(seats);
+    let served = served(seat.clone());
     let shared = Arc::clone(shared);
     let open = shared.stats.open.fetch_add(1, Relaxed) + 1;
     if open >= shared.limits.max_connections as u64 {
         shared.stats.saturated.store(true, Relaxed);
     }
     connections.spawn(async move {
-        let _leave = Leave { shared: Arc::clone(&shared), seat: seat.clone(), _permit: permit };
+        let _leave = Leave { shared: Arc::clone(&shared), seat, _permit: permit };
         tokio::select! {
             biased;
-            () = connection::serve(stream, Arc::clone(&shared), seat) => {}
+            () = served => {}
             () = shared.life.cut.cancelled() => {}
         }
     });

@@ -3,11 +3,12 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use tokio::{
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
     time::{Instant, sleep_until},
 };
 
 use crate::{
+    adopted::Asked,
     http1, http2,
     life::Seat,
     responder::Shared,
@@ -40,6 +41,17 @@ pub(crate) async fn serve(stream: TcpStream, shared: Arc<Shared>, seat: Seat) {
         Protocol::Other => add_one(&stats.not_http),
     }
     splice(client, application, &shared, origin, &seat).await;
+}
+
+/// Serves a connection that was adopted, which is HTTP/1 or is passed to the application as it is.
+pub(crate) async fn serve_adopted(
+    stream: UnixStream,
+    shared: Arc<Shared>,
+    origin: SocketAddr,
+    seat: Seat,
+    asked: Asked,
+) {
+    http1::serve_adopted(Wire::adopted(stream), shared, origin, seat, asked).await;
 }
 
 enum First {

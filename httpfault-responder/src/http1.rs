@@ -13,9 +13,10 @@ use std::{net::SocketAddr, sync::Arc};
 
 use hyper::server::conn::http1::Builder;
 
-use crate::{life::Seat, responder::Shared, wire::Wire};
-
 pub(crate) use track::{Busy, Track};
+
+use self::gate::Gate;
+use crate::{adopted::Asked, life::Seat, responder::Shared, wire::Wire};
 
 /// Serves one client to its end.
 pub(crate) async fn serve(
@@ -33,7 +34,18 @@ pub(crate) async fn serve(
             None => return,
         }
     }
-    gate::Gate::new(client, application, shared, origin, seat).run().await;
+    Gate::new(client, application, shared, origin, seat).run(Asked::by_nobody()).await;
+}
+
+/// The same for a connection that may be asked back. Only the gate knows whether it is between two requests.
+pub(crate) async fn serve_adopted(
+    client: Wire,
+    shared: Arc<Shared>,
+    origin: SocketAddr,
+    seat: Seat,
+    asked: Asked,
+) {
+    Gate::unnoticed(client, shared, origin, seat).run(asked).await;
 }
 
 /// hyper as both ways of answering use it. Its own timer for heads also runs while a connection is idle, so ours is

@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 mod accept;
+mod adopted;
 mod answer;
 mod config;
 mod connection;
@@ -26,6 +27,7 @@ mod splice;
 mod stats;
 mod wire;
 
+pub use adopted::{Adopted, Ending, Released};
 pub use config::{Config, Connecting, Destination, Limits, Upstream};
 pub use responder::{FinishReport, Responder, start};
 pub use stats::Stats;

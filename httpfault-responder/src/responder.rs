@@ -1,21 +1,24 @@
 //! Start, leave, finish: the life of a responder.
 
 use std::{
+    net::SocketAddr,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use tokio::{
-    net::TcpListener,
+    net::{TcpListener, UnixStream},
     sync::Semaphore,
     time::{Instant, interval, timeout},
 };
 use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::{
-    accept::{Acceptor, Late},
+    accept::{Acceptor, Late, spawn},
+    adopted::{self, Adopted},
     answer::Replacements,
     config::{Config, Destination, Limits, Upstream},
+    connection,
     decide::Decider,
     life::{Doing, Life, Seat},
     stats::Stats,
@@ -93,6 +96,19 @@ impl Responder {
     /// connections (`Connection: close`, GOAWAY). Listeners go on accepting.
     pub fn leave(&self) {
         self.shared.life.leave();
+    }
+
+    /// Serves a connection that was not accepted: `stream` carries the bytes of one that the application had, from the
+    /// beginning of an HTTP/1 request, and `origin` is the address that its client connected to.
+    ///
+    /// It is served, counted and ended like the others, with two differences: its client is not told when the fault is
+    /// over, and it can be asked back between two requests, also after that. Release adopted connections before
+    /// [`Responder::finish`], which waits for them too.
+    pub fn adopt(&self, stream: UnixStream, origin: SocketAddr) -> Adopted {
+        let (adopted, asked) = adopted::pair();
+        let serve = |seat| connection::serve_adopted(stream, Arc::clone(&self.shared), origin, seat, asked);
+        spawn(serve, None, &self.shared, &self.connections, &self.seats);
+        adopted
     }
 
     /// Leaves, waits at most `grace` for connections to end, closes idle ones in order, empties the accept queue,

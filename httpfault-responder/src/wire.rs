@@ -1,20 +1,26 @@
-//! A TCP stream with the bytes that were read from it and not used yet.
+//! A stream of bytes with those that were read from it and not used yet.
 
 use std::{
     io,
     net::Shutdown,
+    os::fd::{AsFd, BorrowedFd},
     pin::Pin,
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::{Buf, BytesMut};
+use rustix::{
+    io::Errno,
+    net::{RecvFlags, recv},
+};
 use socket2::SockRef;
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
-    net::TcpStream,
+    net::{TcpStream, UnixStream, tcp, unix},
     time::timeout,
 };
+use tokio_util::{either::Either, io::poll_read_buf};
 
 /// Room made for one read, bytes.
 pub(crate) const READ_SIZE: usize = 16 * 1024;
@@ -29,17 +35,40 @@ pub(crate) fn send_at_once<'a>(socket: impl Into<SockRef<'a>>) {
     }
 }
 
+/// An accepted connection or one to the application, or a connection that was adopted.
+pub(crate) type Stream = Either<TcpStream, UnixStream>;
+pub(crate) type ReadHalf<'a> = Either<tcp::ReadHalf<'a>, unix::ReadHalf<'a>>;
+pub(crate) type WriteHalf<'a> = Either<tcp::WriteHalf<'a>, unix::WriteHalf<'a>>;
+
 /// Either end of a relay: the client's connection or the application's.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    pub(crate) stream: TcpStream,
+    stream: Stream,
     /// Read ahead, not used yet.
     pub(crate) buf: BytesMut,
 }
 
 impl Wire {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream, buf: BytesMut::new() }
+        Self { stream: Either::Left(stream), buf: BytesMut::new() }
+    }
+
+    pub(crate) fn adopted(stream: UnixStream) -> Self {
+        Self { stream: Either::Right(stream), buf: BytesMut::new() }
+    }
+
+    /// Both directions, and what was read ahead.
+    pub(crate) fn split(&mut self) -> (ReadHalf<'_>, WriteHalf<'_>, &mut BytesMut) {
+        match &mut self.stream {
+            Either::Left(tcp) => {
+                let (read, write) = tcp.split();
+                (Either::Left(read), Either::Left(write), &mut self.buf)
+            }
+            Either::Right(unix) => {
+                let (read, write) = unix.split();
+                (Either::Right(read), Either::Right(write), &mut self.buf)
+            }
+        }
     }
 
     /// Reads more; 0 is the end of the stream. Cancel safe.
@@ -48,15 +77,42 @@ impl Wire {
         self.stream.read_buf(&mut self.buf).await
     }
 
-    /// Whether a kept connection is still of use: nothing unasked arrived on it, not even its end.
+    /// Reads more, for callers that poll.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.buf.reserve(READ_SIZE);
+        poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.buf)
+    }
+
+    /// Returns when there is something to read, the end included.
+    pub(crate) async fn readable(&self) {
+        // An error is something to read too.
+        let _ready = match &self.stream {
+            Either::Left(tcp) => tcp.readable().await,
+            Either::Right(unix) => unix.readable().await,
+        };
+    }
+
+    /// Whether nothing was read ahead and nothing waits to be read, not even the end.
     pub(crate) fn is_quiet(&self) -> bool {
-        let unasked = self.stream.try_read(&mut [0; 1]);
-        self.buf.is_empty() && unasked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+        self.buf.is_empty() && self.has_nothing_to_read()
+    }
+
+    /// Asks the kernel: the runtime learns what arrived only when it looks at its own events.
+    pub(crate) fn has_nothing_to_read(&self) -> bool {
+        let look = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        recv(self.socket(), &mut [0; 1], look).err() == Some(Errno::AGAIN)
+    }
+
+    fn socket(&self) -> BorrowedFd<'_> {
+        match &self.stream {
+            Either::Left(tcp) => tcp.as_fd(),
+            Either::Right(unix) => unix.as_fd(),
+        }
     }
 
     /// Ends our side; the peer reads the end after the last byte.
     pub(crate) fn end_writing(&self) {
-        if let Err(error) = SockRef::from(&self.stream).shutdown(Shutdown::Write) {
+        if let Err(error) = SockRef::from(&self.socket()).shutdown(Shutdown::Write) {
             log::trace!("the peer was gone before its connection was closed: {error}");
         }
     }

@@ -14,6 +14,7 @@ use super::{
     track::Track,
 };
 use crate::{
+    adopted::{Asked, Question, Released},
     answer::Answerer,
     decide::{Facts, Phase, Verdict, path_of},
     life::{Doing, Seat},
@@ -31,6 +32,8 @@ pub(super) struct Gate {
     shared: Arc<Shared>,
     origin: SocketAddr,
     seat: Seat,
+    /// What the client is told when the fault is over.
+    farewell: Closing,
     answerer: Option<(Arc<Answerer>, Arc<Track>)>,
 }
 
@@ -39,8 +42,12 @@ enum Next {
     Request(RequestHead),
     /// It closed its connection between two requests, or broke it.
     Gone,
+    /// It ended its side between two requests.
+    Ended,
     /// It was idle for too long, or everything is closing.
     Idle,
+    /// Whoever lent the connection wants it back, and can have it.
+    Asked(Question),
     NotUnderstood,
 }
 
@@ -51,6 +58,8 @@ enum Fate {
     Passes,
     /// There is nothing to close in order: the application could not be reached or the client is gone.
     Drops,
+    /// It is between two requests and goes back to whoever lent it.
+    LetGo(Option<Question>),
 }
 
 impl Gate {
@@ -61,19 +70,27 @@ impl Gate {
         origin: SocketAddr,
         seat: Seat,
     ) -> Self {
-        Self { client, application, shared, origin, seat, answerer: None }
+        let farewell = Closing::Announced;
+        Self { client, application, shared, origin, seat, farewell, answerer: None }
     }
 
-    pub(super) async fn run(mut self) {
+    /// The same for a client that must not notice that the fault ends.
+    pub(super) fn unnoticed(client: Wire, shared: Arc<Shared>, origin: SocketAddr, seat: Seat) -> Self {
+        Self { farewell: Closing::No, ..Self::new(client, None, shared, origin, seat) }
+    }
+
+    pub(super) async fn run(mut self, mut asked: Asked) {
         let fate = loop {
             self.seat.set(Doing::Waiting);
-            let fate = match self.next().await {
-                Next::Request(head) => self.serve(head).await,
+            let fate = match self.next(&mut asked).await {
+                Next::Request(head) => asked.busy_during(self.serve(head)).await,
                 Next::NotUnderstood => {
                     add_one(&self.shared.stats.not_http);
                     Fate::Passes
                 }
-                Next::Idle => Fate::Closes,
+                Next::Asked(question) => Fate::LetGo(Some(question)),
+                Next::Idle if asked.is_possible() && is_at_rest(&self.client) => Fate::LetGo(None),
+                Next::Idle | Next::Ended => Fate::Closes,
                 Next::Gone => Fate::Drops,
             };
             if !matches!(fate, Fate::GoesOn) {
@@ -82,9 +99,20 @@ impl Gate {
         };
         let Self { client, application, shared, origin, seat, .. } = self;
         match fate {
-            Fate::Passes => splice(client, application, &shared, origin, &seat).await,
-            Fate::Closes | Fate::GoesOn => client.linger(shared.limits.linger_time).await,
+            Fate::Passes => {
+                asked.busy_during(splice(client, application, &shared, origin, &seat)).await;
+            }
+            Fate::Closes | Fate::GoesOn => {
+                asked.busy_during(client.linger(shared.limits.linger_time)).await;
+            }
             Fate::Drops => {}
+            Fate::LetGo(question) => {
+                drop(client);
+                asked.was_at_rest();
+                if let Some(question) = question {
+                    question.answer(Released::AtRest);
+                }
+            }
         }
     }
 
@@ -159,13 +187,13 @@ impl Gate {
     }
 
     async fn relay(&mut self, application: &mut Wire, head: &RequestHead, raw: &Bytes) -> io::Result<After> {
-        let closing = if self.shared.life.left() { Closing::Announced } else { Closing::No };
+        let closing = if self.shared.life.left() { self.farewell } else { Closing::No };
         let after = relay(&mut self.client, application, head, raw.clone(), closing).await;
         after.map_err(|no_answer| no_answer.error)
     }
 
     /// Waits for the next request head.
-    async fn next(&mut self) -> Next {
+    async fn next(&mut self, asked: &mut Asked) -> Next {
         let limits = self.shared.limits;
         let mut deadline = Instant::now() + limits.idle_time;
         let mut begun = false;
@@ -191,13 +219,19 @@ impl Gate {
                 biased;
                 filled = timeout_at(deadline, client.fill()) => match filled {
                     Ok(Ok(1..)) => {}
-                    Ok(Ok(0)) if client.buf.is_empty() => return Next::Idle,
+                    Ok(Ok(0)) if client.buf.is_empty() => return Next::Ended,
                     Ok(Err(_)) => return Next::Gone,
                     // Half a head is the application's to judge.
                     Ok(Ok(0)) => return Next::NotUnderstood,
                     Err(_elapsed) if head_begun => return Next::NotUnderstood,
                     Err(_elapsed) => return Next::Idle,
                 },
+                question = asked.next() => {
+                    if is_at_rest(client) {
+                        return Next::Asked(question);
+                    }
+                    question.answer(Released::Busy);
+                }
                 () = shared.life.closing.cancelled(), if !head_begun => return Next::Idle,
                 () = ended(application) => *application = None,
             }
@@ -205,12 +239,18 @@ impl Gate {
     }
 }
 
+/// Whether nothing of a next request is here. Empty lines before a request are nothing (RFC 9112 section 2.2).
+fn is_at_rest(client: &Wire) -> bool {
+    let unread = &client.buf;
+    unread.iter().all(|byte| b"\r\n".contains(byte))
+        && unread.last().is_none_or(|last| *last == b'\n')
+        && client.has_nothing_to_read()
+}
+
 /// Waits until a kept connection is closed by the application or says something unasked.
 async fn ended(application: &Option<Wire>) {
     match application {
-        Some(wire) => {
-            let _ready = wire.stream.readable().await;
-        }
+        Some(wire) => wire.readable().await,
         None => std::future::pending().await,
     }
 }

@@ -21,13 +21,12 @@ use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     time::{Instant, MissedTickBehavior, interval},
 };
-use tokio_util::io::poll_read_buf;
 
 use super::{framing::Body, track::Track};
 use crate::{
     answer::{AnswerBody, Unanswered},
     responder::Shared,
-    wire::{READ_SIZE, Wire},
+    wire::Wire,
 };
 
 /// The client's connection lent to hyper, which must neither shut it down nor read past its bound.
@@ -187,8 +186,7 @@ impl Bound {
             return Poll::Pending;
         }
         if wire.buf.is_empty() {
-            wire.buf.reserve(READ_SIZE);
-            match poll_read_buf(Pin::new(&mut wire.stream), cx, &mut wire.buf) {
+            match wire.poll_fill(cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),

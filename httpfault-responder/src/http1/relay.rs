@@ -10,16 +10,13 @@ use std::{
 
 use bytes::{Buf, Bytes, BytesMut};
 use hyper::{StatusCode, header::EXPECT};
-use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::tcp::{ReadHalf, WriteHalf},
-};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
     framing::{self, Ambiguous, Body, Framing},
     head::{Parsed, RequestHead, ResponseHead, with_close},
 };
-use crate::wire::{READ_SIZE, Wire};
+use crate::wire::{READ_SIZE, ReadHalf, Wire, WriteHalf};
 
 /// How much of the client's next requests is read while an answer is under way, bytes. Without it the end of the
 /// client's stream would not be seen.
@@ -85,10 +82,8 @@ pub(super) async fn relay(
     closing: Closing,
 ) -> Result<After, NoAnswer> {
     let progress = Progress::default();
-    let Wire { stream: client, buf: client_buf } = client;
-    let Wire { stream: application, buf: application_buf } = application;
-    let (client_read, client_write) = client.split();
-    let (application_read, application_write) = application.split();
+    let (client_read, client_write, client_buf) = client.split();
+    let (application_read, application_write, application_buf) = application.split();
     let mut up = pin!(send(client_read, client_buf, application_write, head, raw, &progress));
     let mut down = pin!(answer(application_read, application_buf, client_write, head, closing, &progress));
 

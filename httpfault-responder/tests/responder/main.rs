@@ -3,6 +3,7 @@
 
 mod support;
 
+mod adopted;
 mod forwarding;
 mod http2;
 mod leaving;

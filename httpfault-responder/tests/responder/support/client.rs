@@ -5,13 +5,14 @@ use std::net::SocketAddr;
 use bytes::{Buf, BytesMut};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpStream, UnixStream},
 };
+use tokio_util::either::Either;
 
 use super::in_time;
 
 pub(crate) struct Client {
-    pub(crate) stream: TcpStream,
+    pub(crate) stream: Either<TcpStream, UnixStream>,
     buf: BytesMut,
 }
 
@@ -29,7 +30,12 @@ pub(crate) struct Reply {
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
         let stream = in_time("connect", TcpStream::connect(address)).await.unwrap();
-        Self { stream, buf: BytesMut::new() }
+        Self { stream: Either::Left(stream), buf: BytesMut::new() }
+    }
+
+    /// One whose bytes the responder gets over a pair of sockets.
+    pub(crate) fn over(stream: UnixStream) -> Self {
+        Self { stream: Either::Right(stream), buf: BytesMut::new() }
     }
 
     pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
@@ -121,9 +127,21 @@ impl Client {
         }
     }
 
+    /// Returns when something has come, the end or a reset included.
+    pub(crate) async fn readable(&self) {
+        let _ready = match &self.stream {
+            Either::Left(tcp) => tcp.readable().await,
+            Either::Right(unix) => unix.readable().await,
+        };
+    }
+
     /// Whether nothing has come yet that was not read.
     pub(crate) fn is_quiet(&mut self) -> bool {
-        self.buf.remaining() == 0 && self.stream.try_read(&mut [0; 1]).is_err()
+        let read = match &self.stream {
+            Either::Left(tcp) => tcp.try_read(&mut [0; 1]),
+            Either::Right(unix) => unix.try_read(&mut [0; 1]),
+        };
+        self.buf.remaining() == 0 && read.is_err()
     }
 }
 

@@ -59,6 +59,8 @@ impl Upstream for Direct {
 /// A running responder in front of an application.
 pub(crate) struct Setup {
     pub(crate) address: SocketAddr,
+    /// Where the application is.
+    pub(crate) app: SocketAddr,
     pub(crate) responder: Responder,
 }
 
@@ -85,7 +87,7 @@ impl Setup {
             probe_token: TOKEN.to_owned(),
             limits,
         };
-        Self { address, responder: start(vec![listener], config) }
+        Self { address, app, responder: start(vec![listener], config) }
     }
 
     /// In front of a port where nobody listens.
