@@ -1,17 +1,13 @@
-//! Builds the kernel programs and puts the object where `datapath` embeds it: `OUT_DIR/httpfault.bpf.o`.
+//! Builds the kernel programs and puts them, relocated, where `datapath` includes them: `OUT_DIR/kernel_programs.rs`.
 
-use std::{
-    env,
-    error::Error,
-    fs,
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{env, error::Error, fs, path::PathBuf, process::ExitCode};
 
 use ebpf_build::Toolchain;
 
-/// Name of the embedded object in OUT_DIR.
-const OBJECT: &str = "httpfault.bpf.o";
+/// Name of the included source in OUT_DIR.
+const SOURCE: &str = "kernel_programs.rs";
+/// The constant that switches the programs' log on, and what it is then (`aya_log::LEVEL`, `aya_log::Level::Info`).
+const LOG_LEVEL: (&str, &[u8]) = ("AYA_LOG_LEVEL", &[3]);
 /// What the object is made of, relative to the workspace. The build library itself is a dependency of this script.
 const SOURCES: [&str; 5] = [
     "httpfault-ebpf",
@@ -50,11 +46,7 @@ fn build() -> Result<(), Box<dyn Error>> {
     for line in object.warnings.lines() {
         println!("cargo::warning={line}");
     }
-    embed(&object.path, &out_dir.join(OBJECT))
-}
-
-fn embed(object: &Path, embedded: &Path) -> Result<(), Box<dyn Error>> {
-    fs::copy(object, embedded).map(drop).map_err(|error| {
-        format!("could not copy {} to {}: {error}", object.display(), embedded.display()).into()
-    })
+    let source = ebpf_build::image(&fs::read(&object.path)?, &[LOG_LEVEL])?;
+    fs::write(out_dir.join(SOURCE), source)?;
+    Ok(())
 }

@@ -14,11 +14,13 @@
 //! # }
 //! ```
 
+mod image;
 mod linker;
 mod object;
 mod rustc;
 mod toolchain;
 
+pub use image::{ImageError, image};
 pub use linker::Linker;
 pub use object::{BuildError, Object};
 pub use rustc::Rustc;

@@ -1,5 +1,6 @@
 //! The kernel side of one target's fault: loaded, configured, attached, read, detached. The only module that sees aya.
 
+mod bpf;
 mod object;
 mod attach;
 mod pooled;
@@ -7,22 +8,23 @@ mod pooled;
 use std::{
     collections::HashSet,
     net::{IpAddr, SocketAddr},
+    os::fd::OwnedFd,
 };
 
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use aya::{
-    Ebpf,
     maps::{Array, HashMap, MapData, PerCpuArray, SockMap},
-    programs::ProgramType,
+    programs::{ProgramType, SchedClassifier},
     util::KernelVersion,
 };
 use httpfault_common::{
-    abi::{self, Config, Flow, Lease, Peer, address_of, counter, map, octets_of},
+    abi::{self, Config, Flow, Lease, Peer, address_of, counter, map, octets_of, program},
     contract::Problem,
 };
 use socket2::Socket;
 
 use crate::{cgroup::Cgroup, netns::Netns, scope::Scope};
+use object::Object;
 pub(crate) use pooled::{Filter, remove_filter, resets_by_filter};
 
 /// Oldest kernel with every program type, helper and attach point that is used.
@@ -54,11 +56,14 @@ pub(crate) struct Responders {
 
 /// The loaded programs of one target. Dropping it detaches every hook that is a link.
 pub(crate) struct Datapath {
-    ebpf: Ebpf,
+    object: Object,
+    links: Vec<OwnedFd>,
+    reset: Option<SchedClassifier>,
     logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
     lease: Array<MapData, Lease>,
     counters: PerCpuArray<MapData, u64>,
     resets: HashMap<MapData, Flow, u8>,
+    probe: Array<MapData, Peer>,
     filters: Vec<pooled::Attached>,
 }
 
@@ -101,14 +106,18 @@ pub(crate) fn kernel_problems() -> Vec<Problem> {
 impl Datapath {
     /// Loads the programs and writes their configuration. Nothing is attached yet.
     pub(crate) fn load(settings: &Settings<'_>) -> anyhow::Result<Self> {
-        let mut ebpf = object::load(settings.with_reset, settings.log_steering)?;
-        let logger = settings.log_steering.then(|| object::logger(&mut ebpf)).transpose()?;
+        let mut names = vec![program::STEER];
+        names.extend(attach::CLIENT_PROGRAMS);
+        names.extend(settings.with_reset.then_some(program::RESET));
+        let object = Object::load(&names, settings.log_steering)?;
+        let logger = settings.log_steering.then(|| object.logger()).transpose()?;
+        let reset = settings.with_reset.then(|| pooled::program(&object)).transpose()?;
 
-        let mut addresses: HashMap<_, abi::Address, u32> = take(&mut ebpf, map::ADDRESSES)?;
+        let mut addresses: HashMap<_, abi::Address, u32> = object.map(map::ADDRESSES)?;
         for (ip, flags) in &settings.scope.addresses {
             addresses.insert(address(*ip), flags, 0).with_context(|| format!("writing address {ip}"))?;
         }
-        let mut responder: SockMap<_> = take(&mut ebpf, map::RESPONDER)?;
+        let mut responder: SockMap<_> = object.map(map::RESPONDER)?;
         for (slot, socket) in
             [(abi::responder::V4, &settings.responders.v4), (abi::responder::V6, &settings.responders.v6)]
         {
@@ -127,21 +136,23 @@ impl Datapath {
             flags: settings.scope.flags,
             cgroup_level: settings.cgroup.map_or(0, |cgroup| cgroup.level),
         };
-        let mut configs: Array<_, Config> = take(&mut ebpf, map::CONFIG)?;
+        let mut configs: Array<_, Config> = object.map(map::CONFIG)?;
         configs.set(0, config, 0).context("writing the scope")?;
 
-        let lease = take(&mut ebpf, map::LEASE)?;
-        let counters = take(&mut ebpf, map::COUNTERS)?;
-        let resets = take(&mut ebpf, map::RESETS)?;
-        Ok(Self { ebpf, logger, lease, counters, resets, filters: Vec::new() })
+        let lease = object.map(map::LEASE)?;
+        let counters = object.map(map::COUNTERS)?;
+        let resets = object.map(map::RESETS)?;
+        let probe = object.map(map::PROBE)?;
+        let (links, filters) = (Vec::new(), Vec::new());
+        Ok(Self { object, links, reset, logger, lease, counters, resets, probe, filters })
     }
 
     /// Attaches the hooks of in-task clients, then the one of inbound connections.
     pub(crate) fn attach(&mut self, netns: &Netns, client_cgroups: &[Cgroup]) -> anyhow::Result<()> {
         for cgroup in client_cgroups {
-            attach::clients(&mut self.ebpf, cgroup)?;
+            attach::clients(&self.object, cgroup, &mut self.links)?;
         }
-        attach::inbound(&mut self.ebpf, netns)
+        attach::inbound(&self.object, netns, &mut self.links)
     }
 
     /// Attaches the classifier that resets existing connections. `register` is told of each filter that can outlive
@@ -152,7 +163,8 @@ impl Datapath {
         interfaces: &[String],
         register: &mut (dyn FnMut(&Filter) -> anyhow::Result<()> + Send),
     ) -> anyhow::Result<()> {
-        pooled::attach(&mut self.ebpf, netns, interfaces, register, &mut self.filters)
+        let program = self.reset.as_mut().context("the classifier was not loaded")?;
+        pooled::attach(program, netns, interfaces, register, &mut self.filters)
     }
 
     /// Moves the heartbeat forward: steering is allowed until then.
@@ -167,8 +179,7 @@ impl Datapath {
             port: peer.port().into(),
             pad: 0,
         });
-        let map = self.ebpf.map_mut(map::PROBE).context("the object has no map PROBE")?;
-        Array::try_from(map)?.set(0, peer, 0).context("writing the probe's address")
+        self.probe.set(0, peer, 0).context("writing the probe's address")
     }
 
     /// Sums the counters over all CPUs.
@@ -199,8 +210,12 @@ impl Datapath {
 
     /// Detaches every hook. All of them are tried; the error names those that stayed.
     pub(crate) fn detach(&mut self, netns: &Netns) -> Result<(), Vec<anyhow::Error>> {
-        let mut errors = pooled::detach(&mut self.ebpf, netns, &mut self.filters);
-        errors.extend(object::unload(&mut self.ebpf));
+        // A link is detached when its last descriptor is closed, and nobody else has one.
+        self.links.clear();
+        let errors = match &mut self.reset {
+            Some(program) => pooled::detach(program, netns, &mut self.filters),
+            None => Vec::new(),
+        };
         if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 }
@@ -212,23 +227,4 @@ fn address(ip: IpAddr) -> abi::Address {
         IpAddr::V6(v6) => v6,
     };
     address_of(v6.octets())
-}
-
-/// Takes a map out of the object, as the type that this crate uses it with.
-fn take<M>(ebpf: &mut Ebpf, name: &str) -> anyhow::Result<M>
-where
-    M: TryFrom<aya::maps::Map>,
-    M::Error: Into<anyhow::Error>,
-{
-    let map = ebpf.take_map(name).ok_or_else(|| anyhow!("the object has no map {name}"))?;
-    M::try_from(map).map_err(|why| why.into().context(format!("map {name}")))
-}
-
-/// A program of the object, as its type.
-fn program<'a, P>(ebpf: &'a mut Ebpf, name: &str) -> anyhow::Result<&'a mut P>
-where
-    &'a mut P: TryFrom<&'a mut aya::programs::Program, Error = aya::programs::ProgramError>,
-{
-    let program = ebpf.program_mut(name).ok_or_else(|| anyhow!("the object has no program {name}"))?;
-    <&mut P>::try_from(program).with_context(|| format!("program {name}"))
 }

@@ -1,62 +1,189 @@
-//! The object that build.rs embedded: one for every kernel from 5.10 on.
+//! The kernel programs that build.rs embedded, one object for every kernel from 5.10 on: made and loaded for one target.
 
-use anyhow::Context as _;
-use aya::{
-    Ebpf, EbpfLoader, VerifierLogLevel,
-    programs::{CgroupSockAddr, SchedClassifier, SkLookup},
+use std::{
+    collections::HashMap,
+    ffi::CStr,
+    io,
+    os::fd::{AsFd as _, BorrowedFd, OwnedFd},
 };
-use httpfault_common::abi::program;
 
-use super::{attach::CLIENT_PROGRAMS, program as typed};
+use anyhow::{Context as _, anyhow};
+use aya::maps::{Map as AyaMap, MapData};
+use libc::RLIM_INFINITY;
+use nix::sys::resource::{Resource, setrlimit};
 
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/httpfault.bpf.o"));
+use super::bpf::{self, NewMap, NewProgram};
 
-/// The map that aya-log adds, and its size while nothing is logged: one page, the smallest ring buffer.
+mod embedded {
+    use super::{CStr, Map, Program};
+
+    include!(concat!(env!("OUT_DIR"), "/kernel_programs.rs"));
+}
+
+// build.rs can't see the crate of the programs' log.
+const _: () = assert!(aya_log::Level::Info as u8 == 3);
+
+/// A map of the object.
+struct Map {
+    name: &'static str,
+    kind: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    flags: u32,
+    /// Constants of the programs, as they are and with the log switched on; empty for other maps.
+    contents: &'static [u8],
+    others: &'static [u8],
+}
+
+/// A program of the object. Where an instruction names a map its place in `MAPS` stands for the descriptor.
+struct Program {
+    name: &'static str,
+    kind: u32,
+    attach: u32,
+    code: &'static [u64],
+}
+
+/// The map that aya-log adds. While nothing is logged it is as small as a ring buffer can be, one page.
 const LOG_MAP: &str = "AYA_LOGS";
-const QUIET_LOG_BYTES: u32 = 4096;
+/// `BPF_MAP_TYPE_RINGBUF`: its size is a multiple of the page's.
+const RING_BUFFER: u32 = 27;
+/// First byte of an instruction that loads a 64-bit constant (`BPF_LD | BPF_DW | BPF_IMM`), the source registers that
+/// say that the constant is a map or an address in one, and where these are (include/uapi/linux/bpf.h).
+const LOAD_CONSTANT: u64 = 0x18;
+const NAMES_MAP: [u64; 2] = [1, 2];
+const SOURCE_REGISTER: u32 = 12;
+const CONSTANT: u32 = 32;
+/// What the verifier has to say of a program that it refuses.
+const VERIFIER_LOG: usize = 1 << 18;
 
-/// Loads the maps and the programs. With logging off the log statements are dead code to the verifier.
-///
-/// All programs are loaded here, while the maps they refer to are still open.
-pub(super) fn load(with_reset: bool, log_steering: bool) -> anyhow::Result<Ebpf> {
-    let level: u8 = if log_steering { aya_log::Level::Info as u8 } else { 0 };
-    let mut loader = EbpfLoader::new();
-    // No BTF is needed, so none is asked of the host.
-    loader.btf(None).override_global(aya_log::LEVEL, &level, false);
-    // The verifier's log is thousands of lines, for those who ask for it.
-    let verifier = if log::log_enabled!(log::Level::Info) {
-        VerifierLogLevel::default()
-    } else {
-        VerifierLogLevel::DISABLE
+/// The object's maps, and its programs that were loaded.
+#[derive(Debug)]
+pub(super) struct Object {
+    maps: Vec<OwnedFd>,
+    programs: HashMap<&'static str, Loaded>,
+}
+
+#[derive(Debug)]
+struct Loaded {
+    program: OwnedFd,
+    attach: u32,
+}
+
+impl Object {
+    /// Makes every map and loads the programs with these names. With logging off the log statements are dead code to
+    /// the verifier.
+    pub(super) fn load(names: &[&str], log_steering: bool) -> anyhow::Result<Self> {
+        let make = |map| make_map(map, log_steering).with_context(|| format!("making the map {}", map.name));
+        let maps = embedded::MAPS.iter().map(make).collect::<anyhow::Result<Vec<_>>>()?;
+        let mut programs = HashMap::new();
+        for program in embedded::PROGRAMS.iter().filter(|program| names.contains(&program.name)) {
+            let loaded = load_program(program, &maps)
+                .with_context(|| format!("loading the kernel program {}", program.name))?;
+            programs.insert(program.name, Loaded { program: loaded, attach: program.attach });
+        }
+        Ok(Self { maps, programs })
+    }
+
+    /// A map, as the type that this crate uses it with.
+    pub(super) fn map<M>(&self, name: &str) -> anyhow::Result<M>
+    where
+        M: TryFrom<AyaMap>,
+        M::Error: Into<anyhow::Error>,
+    {
+        let place = embedded::MAPS.iter().position(|map| map.name == name);
+        let map = place.and_then(|place| self.maps.get(place));
+        let map = map.with_context(|| format!("the object has no map {name}"))?;
+        let data = MapData::from_fd(map.try_clone().context("copying a descriptor")?)?;
+        let map = AyaMap::from_map_data(data).with_context(|| format!("map {name}"))?;
+        M::try_from(map).map_err(|why| why.into().context(format!("map {name}")))
+    }
+
+    /// A loaded program.
+    pub(super) fn program(&self, name: &str) -> anyhow::Result<BorrowedFd<'_>> {
+        Ok(self.loaded(name)?.program.as_fd())
+    }
+
+    /// Attaches a program to a namespace or a cgroup, for as long as the returned descriptor is open.
+    pub(super) fn link(&self, name: &str, target: BorrowedFd<'_>) -> anyhow::Result<OwnedFd> {
+        let Loaded { program, attach } = self.loaded(name)?;
+        bpf::link(program, target, *attach).with_context(|| format!("attaching {name}"))
+    }
+
+    /// Prints the programs' log lines through `log`.
+    pub(super) fn logger(&self) -> anyhow::Result<aya_log::EbpfLogger<&'static dyn log::Log>> {
+        let any = self.programs.values().next().context("no program is loaded")?;
+        let id = bpf::program_id(any.program.as_fd())?;
+        aya_log::EbpfLogger::init_from_id(id).context("opening the kernel programs' log")
+    }
+
+    fn loaded(&self, name: &str) -> anyhow::Result<&Loaded> {
+        self.programs.get(name).ok_or_else(|| anyhow!("the program {name} is not loaded"))
+    }
+}
+
+fn make_map(map: &Map, log_steering: bool) -> io::Result<OwnedFd> {
+    let quiet = map.name == LOG_MAP && !log_steering;
+    let page = u32::try_from(rustix::param::page_size()).map_err(io::Error::other)?;
+    let max_entries = match map.kind {
+        RING_BUFFER if quiet => page,
+        RING_BUFFER => map.max_entries.next_multiple_of(page),
+        _ => map.max_entries,
     };
-    loader.verifier_log_level(verifier);
-    if !log_steering {
-        loader.map_max_entries(LOG_MAP, QUIET_LOG_BYTES);
+    let (kind, key_size, value_size) = (map.kind, map.key_size, map.value_size);
+    let new = NewMap { name: map.name, kind, key_size, value_size, max_entries, flags: map.flags };
+    let made = bpf::create_map(&new).or_else(|why| {
+        if why.kind() != io::ErrorKind::PermissionDenied {
+            return Err(why);
+        }
+        // Before 5.11 maps and programs count as locked memory, and the usual limit is 64 KiB.
+        setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY)?;
+        bpf::create_map(&new)
+    })?;
+    let contents = if log_steering { map.others } else { map.contents };
+    if !contents.is_empty() {
+        bpf::fill_map(&made, contents)?;
+        bpf::freeze_map(&made)?;
     }
-    let mut ebpf = loader.load(OBJECT).context("loading the kernel programs' maps")?;
-    let loading = |name| move || format!("loading the kernel program {name}");
-    typed::<SkLookup>(&mut ebpf, program::STEER)?.load().with_context(loading(program::STEER))?;
-    for name in CLIENT_PROGRAMS {
-        typed::<CgroupSockAddr>(&mut ebpf, name)?.load().with_context(loading(name))?;
-    }
-    if with_reset {
-        typed::<SchedClassifier>(&mut ebpf, program::RESET)?.load().with_context(loading(program::RESET))?;
-    }
-    Ok(ebpf)
+    Ok(made)
 }
 
-/// Prints the programs' log lines through `log`.
-pub(super) fn logger(ebpf: &mut Ebpf) -> anyhow::Result<aya_log::EbpfLogger<&'static dyn log::Log>> {
-    aya_log::EbpfLogger::init(ebpf).context("opening the kernel programs' log")
+fn load_program(program: &Program, maps: &[OwnedFd]) -> anyhow::Result<OwnedFd> {
+    let code = with_descriptors(program.code, maps)?;
+    let new = NewProgram {
+        name: program.name,
+        kind: program.kind,
+        attach: program.attach,
+        code: &code,
+        license: embedded::LICENSE,
+    };
+    bpf::load_program(&new, None).map_err(|why| {
+        // Once more for those who want to know why: the verifier's log is thousands of lines.
+        if log::log_enabled!(log::Level::Info) {
+            let mut told = vec![0; VERIFIER_LOG];
+            let again = bpf::load_program(&new, Some(&mut told));
+            let text = CStr::from_bytes_until_nul(&told).unwrap_or_default().to_string_lossy();
+            log::info!("{}: {again:?}\n{text}", program.name);
+        }
+        why.into()
+    })
 }
 
-/// Unloads every program whose hooks are links, which detaches them. Those of the classifier were detached before.
-pub(super) fn unload(ebpf: &mut Ebpf) -> Vec<anyhow::Error> {
-    let steer = typed::<SkLookup>(ebpf, program::STEER).and_then(|steer| Ok(steer.unload()?));
-    let mut errors: Vec<_> = steer.context("detaching httpfault_steer").err().into_iter().collect();
-    for name in CLIENT_PROGRAMS {
-        let client = typed::<CgroupSockAddr>(ebpf, name).and_then(|client| Ok(client.unload()?));
-        errors.extend(client.with_context(|| format!("detaching {name}")).err());
+/// The instructions with the descriptors of this target's maps.
+fn with_descriptors(code: &[u64], maps: &[OwnedFd]) -> anyhow::Result<Vec<u64>> {
+    use std::os::fd::AsRawFd as _;
+    let mut code = code.to_vec();
+    let mut second_half = false;
+    for instruction in &mut code {
+        let loads = !std::mem::take(&mut second_half) && *instruction & 0xff == LOAD_CONSTANT;
+        second_half = loads;
+        if !loads || !NAMES_MAP.contains(&(*instruction >> SOURCE_REGISTER & 0xf)) {
+            continue;
+        }
+        let place = usize::try_from(*instruction >> CONSTANT)?;
+        let map = maps.get(place).context("an instruction names a map that is not there")?;
+        let fd = u64::from(map.as_raw_fd().cast_unsigned());
+        *instruction = *instruction & ((1 << CONSTANT) - 1) | fd << CONSTANT;
     }
-    errors
+    Ok(code)
 }

@@ -3,9 +3,8 @@
 
 use anyhow::{Context as _, bail};
 use aya::{
-    Ebpf,
     programs::{
-        LinkOrder, SchedClassifier, TcAttachType,
+        LinkOrder, SchedClassifier, TcAttachType, loaded_programs,
         tc::{
             self, NlOptions, SchedClassifierLink, SchedClassifierLinkId, TcAttachOptions, TcError, TcHandle,
         },
@@ -15,7 +14,7 @@ use aya::{
 use httpfault_common::abi::program;
 use serde::{Deserialize, Serialize};
 
-use super::program as typed;
+use super::{bpf, object::Object};
 use crate::{netns::Netns, qdisc};
 
 /// First kernel with TCX links.
@@ -47,15 +46,22 @@ pub(crate) fn resets_by_filter() -> bool {
     !KernelVersion::current().is_ok_and(|kernel| kernel >= TCX)
 }
 
+/// The loaded classifier as the type that aya attaches, which it makes only of what the kernel lists.
+pub(super) fn program(object: &Object) -> anyhow::Result<SchedClassifier> {
+    let id = bpf::program_id(object.program(program::RESET)?)?;
+    let listed = loaded_programs().filter_map(Result::ok).find(|program| program.id() == id);
+    let listed = listed.context("the kernel does not list the classifier")?;
+    Ok(SchedClassifier::from_program_info(listed, program::RESET.into())?)
+}
+
 /// Attaches to every interface; what was attached before an error stays in `attached` for [`detach`].
 pub(super) fn attach(
-    ebpf: &mut Ebpf,
+    program: &mut SchedClassifier,
     netns: &Netns,
     interfaces: &[String],
     register: &mut (dyn FnMut(&Filter) -> anyhow::Result<()> + Send),
     attached: &mut Vec<Attached>,
 ) -> anyhow::Result<()> {
-    let program: &mut SchedClassifier = typed(ebpf, program::RESET)?;
     let by_filter = resets_by_filter();
     netns.run(|| {
         for interface in interfaces {
@@ -72,22 +78,23 @@ pub(super) fn attach(
 }
 
 /// Takes away what [`attach`] made; every one is tried.
-pub(super) fn detach(ebpf: &mut Ebpf, netns: &Netns, attached: &mut Vec<Attached>) -> Vec<anyhow::Error> {
+pub(super) fn detach(
+    program: &mut SchedClassifier,
+    netns: &Netns,
+    attached: &mut Vec<Attached>,
+) -> Vec<anyhow::Error> {
     if attached.is_empty() {
         return Vec::new();
     }
     let mut errors = Vec::new();
-    let entered = typed::<SchedClassifier>(ebpf, program::RESET).and_then(|program| {
-        let detach_all = || {
-            for Attached { link, filter } in attached.drain(..) {
-                let detached = program.detach(link).context("detaching httpfault_reset");
-                errors.extend(detached.err());
-                errors.extend(filter.and_then(|filter| remove_qdisc(&filter).err()));
-            }
-        };
-        Ok(netns.run(detach_all)?)
+    let entered = netns.run(|| {
+        for Attached { link, filter } in attached.drain(..) {
+            let detached = program.detach(link).context("detaching httpfault_reset");
+            errors.extend(detached.err());
+            errors.extend(filter.and_then(|filter| remove_qdisc(&filter).err()));
+        }
     });
-    errors.extend(entered.err());
+    errors.extend(entered.err().map(anyhow::Error::from));
     errors
 }
 

@@ -1,0 +1,203 @@
+//! bpf(2): maps, programs and links from definitions that need no parsing. aya's loader reads and parses the type
+//! information of the whole kernel for every object, 70 ms and tens of megabytes, which these programs don't need.
+#![expect(unsafe_code, reason = "bpf(2) is given addresses of its arguments")]
+
+use std::{
+    ffi::CStr,
+    io,
+    os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
+};
+
+// Commands and flags of include/uapi/linux/bpf.h.
+const MAP_CREATE: libc::c_int = 0;
+const MAP_UPDATE_ELEM: libc::c_int = 2;
+const PROG_LOAD: libc::c_int = 5;
+const MAP_FREEZE: libc::c_int = 22;
+const LINK_CREATE: libc::c_int = 28;
+const NAME_LENGTH: usize = 16;
+
+/// A map to make.
+pub(super) struct NewMap<'a> {
+    pub(super) name: &'a str,
+    pub(super) kind: u32,
+    pub(super) key_size: u32,
+    pub(super) value_size: u32,
+    pub(super) max_entries: u32,
+    pub(super) flags: u32,
+}
+
+/// A program to load.
+pub(super) struct NewProgram<'a> {
+    pub(super) name: &'a str,
+    pub(super) kind: u32,
+    pub(super) attach: u32,
+    pub(super) code: &'a [u64],
+    pub(super) license: &'a CStr,
+}
+
+// The parts of `union bpf_attr` that are used, each from its first field on. The kernel takes what is left out as zero.
+
+#[repr(C)]
+struct MapCreate {
+    kind: u32,
+    key_size: u32,
+    value_size: u32,
+    max_entries: u32,
+    flags: u32,
+    inner_map: u32,
+    numa_node: u32,
+    name: [u8; NAME_LENGTH],
+}
+
+#[repr(C)]
+struct MapElement {
+    map: RawFd,
+    pad: u32,
+    key: u64,
+    value: u64,
+    flags: u64,
+}
+
+#[repr(C)]
+struct ProgLoad {
+    kind: u32,
+    instructions: u32,
+    code: u64,
+    license: u64,
+    log_level: u32,
+    log_size: u32,
+    log: u64,
+    kernel_version: u32,
+    flags: u32,
+    name: [u8; NAME_LENGTH],
+    interface: u32,
+    attach: u32,
+}
+
+#[repr(C)]
+struct MapFreeze {
+    map: RawFd,
+}
+
+#[repr(C)]
+struct LinkCreate {
+    program: RawFd,
+    target: RawFd,
+    attach: u32,
+    flags: u32,
+}
+
+pub(super) fn create_map(map: &NewMap<'_>) -> io::Result<OwnedFd> {
+    let mut attr = MapCreate {
+        kind: map.kind,
+        key_size: map.key_size,
+        value_size: map.value_size,
+        max_entries: map.max_entries,
+        flags: map.flags,
+        inner_map: 0,
+        numa_node: 0,
+        name: object_name(map.name),
+    };
+    // SAFETY: the attributes hold no address.
+    unsafe { descriptor(MAP_CREATE, &mut attr) }
+}
+
+/// Writes the only element of a map whose elements are `value.len()` bytes long.
+pub(super) fn fill_map(map: impl AsFd, value: &[u8]) -> io::Result<()> {
+    let key = 0_u32;
+    let mut attr = MapElement {
+        map: map.as_fd().as_raw_fd(),
+        pad: 0,
+        key: address(&raw const key),
+        value: address(value.as_ptr()),
+        flags: 0,
+    };
+    // SAFETY: the kernel reads a key of four bytes, and a value as long as the map's, which the caller vouches for.
+    unsafe { call(MAP_UPDATE_ELEM, &mut attr) }.map(drop)
+}
+
+/// From here on the map's contents are constants to the verifier, which leaves out code that they exclude.
+pub(super) fn freeze_map(map: impl AsFd) -> io::Result<()> {
+    let mut attr = MapFreeze { map: map.as_fd().as_raw_fd() };
+    // SAFETY: the attributes hold no address.
+    unsafe { call(MAP_FREEZE, &mut attr) }.map(drop)
+}
+
+/// Loads a program. With a log, what the verifier has to say goes there, as text that ends with a zero.
+pub(super) fn load_program(program: &NewProgram<'_>, log: Option<&mut [u8]>) -> io::Result<OwnedFd> {
+    let too_large = |_| io::Error::from(io::ErrorKind::FileTooLarge);
+    let (log, log_size) = match log {
+        Some(log) => (address(log.as_mut_ptr()), u32::try_from(log.len()).map_err(too_large)?),
+        None => (0, 0),
+    };
+    let mut attr = ProgLoad {
+        kind: program.kind,
+        instructions: u32::try_from(program.code.len()).map_err(too_large)?,
+        code: address(program.code.as_ptr()),
+        license: address(program.license.as_ptr()),
+        log_level: u32::from(log_size > 0),
+        log_size,
+        log,
+        kernel_version: 0,
+        flags: 0,
+        name: object_name(program.name),
+        interface: 0,
+        attach: program.attach,
+    };
+    // SAFETY: the addresses are of live memory, as long as the kernel is told; the license ends with a zero.
+    unsafe { descriptor(PROG_LOAD, &mut attr) }
+}
+
+/// Attaches a program to a namespace or a cgroup, for as long as the returned descriptor is open.
+pub(super) fn link(program: impl AsFd, target: impl AsFd, attach: u32) -> io::Result<OwnedFd> {
+    let mut attr = LinkCreate {
+        program: program.as_fd().as_raw_fd(),
+        target: target.as_fd().as_raw_fd(),
+        attach,
+        flags: 0,
+    };
+    // SAFETY: the attributes hold no address.
+    unsafe { descriptor(LINK_CREATE, &mut attr) }
+}
+
+/// The kernel's id of a loaded program.
+pub(super) fn program_id(program: BorrowedFd<'_>) -> io::Result<u32> {
+    let told = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", program.as_raw_fd()))?;
+    let id = told.lines().find_map(|line| line.strip_prefix("prog_id:")?.trim().parse().ok());
+    id.ok_or_else(|| io::Error::other("the kernel does not tell the program's id"))
+}
+
+fn object_name(name: &str) -> [u8; NAME_LENGTH] {
+    let mut bytes = [0; NAME_LENGTH];
+    // The last byte stays zero.
+    for (byte, letter) in bytes.iter_mut().zip(name.bytes().take(NAME_LENGTH - 1)) {
+        *byte = letter;
+    }
+    bytes
+}
+
+fn address<T>(pointer: *const T) -> u64 {
+    pointer.expose_provenance() as u64
+}
+
+/// # Safety
+///
+/// As for [`call`], and the command must return a new descriptor.
+unsafe fn descriptor<T>(command: libc::c_int, attr: &mut T) -> io::Result<OwnedFd> {
+    // SAFETY: the caller's promise.
+    let fd = unsafe { call(command, attr) }?;
+    // SAFETY: the descriptor is new and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// # Safety
+///
+/// Every address in the attributes must be valid for what the command does with it.
+unsafe fn call<T>(command: libc::c_int, attr: &mut T) -> io::Result<RawFd> {
+    // SAFETY: the attributes are as long as the kernel is told; the rest is the caller's promise.
+    let result = unsafe { libc::syscall(libc::SYS_bpf, command, std::ptr::from_mut(attr), size_of::<T>()) };
+    if result < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    RawFd::try_from(result).map_err(io::Error::other)
+}
