@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use crate::{connection, life::Seat, responder::Shared};
+use crate::{activity::Seat, connection, context::Context};
 
 /// How long an accept loop waits when the process or the host is out of descriptors or memory.
 const BACK_OFF: Duration = Duration::from_millis(50);
@@ -29,7 +29,7 @@ pub(crate) enum Late {
 /// One listening socket's loop.
 pub(crate) struct Acceptor {
     pub(crate) listener: TcpListener,
-    pub(crate) shared: Arc<Shared>,
+    pub(crate) context: Arc<Context>,
     pub(crate) free: Arc<Semaphore>,
     pub(crate) connections: TaskTracker,
     pub(crate) seats: Arc<Mutex<Vec<Seat>>>,
@@ -39,26 +39,26 @@ impl Acceptor {
     /// Accepts until everything closes.
     pub(crate) async fn run(self) -> Late {
         let mut late = Late::Nobody;
-        let closing = &self.shared.life.closing;
+        let closing = &self.context.life.closing;
         loop {
             tokio::select! {
                 biased;
                 accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => {
-                        has_room(&self.shared);
+                        has_room(&self.context);
                         let place = self.place().await;
                         if place.is_none() {
                             late = Late::Somebody;
                         }
-                        serve(stream, place, &self.shared, &self.connections, &self.seats);
+                        serve(stream, place, &self.context, &self.connections, &self.seats);
                     }
-                    Err(error) => survive(&error, &self.shared).await,
+                    Err(error) => survive(&error, &self.context).await,
                 },
                 () = closing.cancelled() => break,
             }
         }
         // Without descriptors the queue can't be emptied, and the end must come nevertheless.
-        match timeout(self.shared.limits.last_time, self.empty_queue()).await {
+        match timeout(self.context.limits.last_time, self.empty_queue()).await {
             Ok(Late::Nobody) | Err(_) => late,
             Ok(Late::Somebody) => Late::Somebody,
         }
@@ -69,14 +69,14 @@ impl Acceptor {
         tokio::select! {
             biased;
             place = Arc::clone(&self.free).acquire_owned() => place.ok(),
-            () = self.shared.life.closing.cancelled() => None,
+            () = self.context.life.closing.cancelled() => None,
         }
     }
 
     /// Takes what the kernel had already queued, beyond the limit too: closing a listener resets those connections, and
     /// no more are coming.
     async fn empty_queue(self) -> Late {
-        let Self { listener, shared, connections, seats, .. } = self;
+        let Self { listener, context, connections, seats, .. } = self;
         let mut late = Late::Nobody;
         let Ok(listener) = listener.into_std() else { return late };
         loop {
@@ -86,11 +86,11 @@ impl Acceptor {
                         && let Ok(stream) = TcpStream::from_std(stream)
                     {
                         late = Late::Somebody;
-                        serve(stream, None, &shared, &connections, &seats);
+                        serve(stream, None, &context, &connections, &seats);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return late,
-                Err(error) => survive(&error, &shared).await,
+                Err(error) => survive(&error, &context).await,
             }
         }
     }
@@ -99,19 +99,19 @@ impl Acceptor {
 fn serve(
     stream: TcpStream,
     permit: Option<OwnedSemaphorePermit>,
-    shared: &Arc<Shared>,
+    context: &Arc<Context>,
     connections: &TaskTracker,
     seats: &Mutex<Vec<Seat>>,
 ) {
-    let served = |seat| connection::serve(stream, Arc::clone(shared), seat);
-    spawn(served, permit, shared, connections, seats);
+    let served = |seat| connection::serve(stream, Arc::clone(context), seat);
+    spawn(served, permit, context, connections, seats);
 }
 
 /// Gives a connection its seat and its task.
 pub(crate) fn spawn<F>(
     served: impl FnOnce(Seat) -> F,
     permit: Option<OwnedSemaphorePermit>,
-    shared: &Arc<Shared>,
+    context: &Arc<Context>,
     connections: &TaskTracker,
     seats: &Mutex<Vec<Seat>>,
 ) where
@@ -119,17 +119,17 @@ pub(crate) fn spawn<F>(
 {
     let seat = take_seat(seats);
     let served = served(seat.clone());
-    let shared = Arc::clone(shared);
-    let open = shared.stats.open.fetch_add(1, Relaxed) + 1;
-    if open >= shared.limits.max_connections as u64 {
-        shared.stats.saturated.store(true, Relaxed);
+    let context = Arc::clone(context);
+    let open = context.stats.open.fetch_add(1, Relaxed) + 1;
+    if open >= context.limits.max_connections as u64 {
+        context.stats.saturated.store(true, Relaxed);
     }
     connections.spawn(async move {
-        let _leave = Leave { shared: Arc::clone(&shared), seat, _permit: permit };
+        let _leave = Leave { context: Arc::clone(&context), seat, _permit: permit };
         tokio::select! {
             biased;
             () = served => {}
-            () = shared.life.cut.cancelled() => {}
+            () = context.life.cut.cancelled() => {}
         }
     });
 }
@@ -153,7 +153,7 @@ fn take_seat(seats: &Mutex<Vec<Seat>>) -> Seat {
 
 /// Gives a connection's place back however its task ends.
 struct Leave {
-    shared: Arc<Shared>,
+    context: Arc<Context>,
     seat: Seat,
     _permit: Option<OwnedSemaphorePermit>,
 }
@@ -161,27 +161,27 @@ struct Leave {
 impl Drop for Leave {
     fn drop(&mut self) {
         self.seat.give_back();
-        self.shared.stats.open.fetch_sub(1, Relaxed);
-        has_room(&self.shared);
+        self.context.stats.open.fetch_sub(1, Relaxed);
+        has_room(&self.context);
     }
 }
 
 /// A connection was accepted, or one has ended: there is room, unless the limit is near.
-fn has_room(shared: &Shared) {
-    let most = shared.limits.max_connections as u64;
+fn has_room(context: &Context) {
+    let most = context.limits.max_connections as u64;
     // Some distance between on and off, so that the driver is not made to flap.
-    if shared.stats.open.load(Relaxed) <= most.saturating_sub((most / 16).max(1)) {
-        shared.stats.saturated.store(false, Relaxed);
+    if context.stats.open.load(Relaxed) <= most.saturating_sub((most / 16).max(1)) {
+        context.stats.saturated.store(false, Relaxed);
     }
 }
 
 /// accept(2) reports errors of the one connection (ECONNABORTED and the network errors its page lists) and of the whole
 /// process or host. After the latter there is no room: connections that nobody can accept must not be steered here. An
 /// immediate retry would spin.
-async fn survive(error: &io::Error, shared: &Shared) {
+async fn survive(error: &io::Error, context: &Context) {
     match Errno::from_io_error(error) {
         Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
-            if !shared.stats.saturated.swap(true, Relaxed) {
+            if !context.stats.saturated.swap(true, Relaxed) {
                 log::warn!(
                     "could not accept connections, which are the application's until that is over: {error}"
                 );

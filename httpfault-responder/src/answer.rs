@@ -1,11 +1,9 @@
 //! Answering one request with hyper, whichever HTTP version it came in.
 
 mod body;
-mod drain;
+mod discard;
 mod forward;
 mod headers;
-mod onward;
-mod replacement;
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -16,24 +14,20 @@ use hyper::{
 };
 
 pub(crate) use body::AnswerBody;
-pub(crate) use onward::NoAnswer as Unanswered;
-pub(crate) use replacement::Replacements;
 
-use self::{
-    drain::{Fate, dispose},
-    onward::Onward,
-};
+use self::discard::{Fate, discard_body};
 use crate::{
-    decide::{Facts, PROBE, Phase, Verdict, path_of},
-    http1::Track,
-    responder::Shared,
+    activity::Track,
+    context::Context,
+    decide::{Action, Facts, FaultIs, PROBE, Verdict, path_of},
     stats::add_one,
+    upstream::{NoAnswer, UpstreamHttp},
 };
 
 /// What answering needs to know of a client connection.
 pub(crate) struct Answerer {
-    shared: Arc<Shared>,
-    onward: Arc<Onward>,
+    context: Arc<Context>,
+    upstream: Arc<UpstreamHttp>,
     track: Arc<Track>,
     /// Already decided, by the gate.
     verdict: Option<Verdict>,
@@ -41,20 +35,20 @@ pub(crate) struct Answerer {
 
 impl Answerer {
     pub(crate) fn new(
-        shared: &Arc<Shared>,
+        context: &Arc<Context>,
         origin: SocketAddr,
         track: &Arc<Track>,
         verdict: Option<Verdict>,
     ) -> Self {
-        let onward = Arc::new(Onward::new(origin));
-        Self { shared: Arc::clone(shared), onward, track: Arc::clone(track), verdict }
+        let upstream = Arc::new(UpstreamHttp::new(origin));
+        Self { context: Arc::clone(context), upstream, track: Arc::clone(track), verdict }
     }
 
     /// The same connection, for a request that is decided.
     pub(crate) fn with_verdict(&self, verdict: Verdict) -> Self {
         Self {
-            shared: Arc::clone(&self.shared),
-            onward: Arc::clone(&self.onward),
+            context: Arc::clone(&self.context),
+            upstream: Arc::clone(&self.upstream),
             track: Arc::clone(&self.track),
             verdict: Some(verdict),
         }
@@ -67,8 +61,8 @@ impl Answerer {
         let target = request.uri();
         let path = target.path_and_query().map_or_else(|| path_of(target.path()), |path| path.as_str());
         let facts = Facts { method: request.method().as_str(), path, headers: request.headers() };
-        let phase = if self.shared.life.left() { Phase::Over } else { Phase::On };
-        self.shared.decider.verdict(facts, phase)
+        let now = if self.context.life.left() { FaultIs::Over } else { FaultIs::On };
+        self.context.decider.verdict(facts, now)
     }
 }
 
@@ -76,22 +70,23 @@ impl Answerer {
 pub(crate) async fn answer(
     answerer: Arc<Answerer>,
     request: Request<Incoming>,
-) -> Result<Response<AnswerBody>, Unanswered> {
+) -> Result<Response<AnswerBody>, NoAnswer> {
     let busy = answerer.track.begin();
-    let stats = &answerer.shared.stats;
+    let stats = &answerer.context.stats;
     let verdict = answerer.verdict(&request);
     if verdict != Verdict::Probe {
         stats.count_request(request.version());
     }
     let response = match verdict {
         Verdict::Probe => probed(&answerer, request).await,
-        Verdict::Fault => {
+        Verdict::Fault(action) => {
             add_one(&stats.faulted);
-            // A tunnel is never opened for a faulted request, so there is nothing to ask the application for.
-            if answerer.shared.replacements.calls_application && request.method() != Method::CONNECT {
-                Box::pin(forward::with_status_replaced(&answerer, request)).await
-            } else {
-                replaced(&answerer, request).await
+            match action {
+                // A tunnel is never opened for a faulted request, so there is nothing to ask the application for.
+                Action::ReplaceStatus if request.method() != Method::CONNECT => {
+                    Box::pin(forward::with_status_replaced(&answerer, request)).await
+                }
+                Action::ReplaceStatus | Action::Answer => injected(&answerer, request).await,
             }
         }
         Verdict::Spare => {
@@ -103,13 +98,14 @@ pub(crate) async fn answer(
 }
 
 /// The fault, without the application.
-async fn replaced(answerer: &Answerer, request: Request<Incoming>) -> Response<AnswerBody> {
-    let shared = &answerer.shared;
-    let mut response = shared.replacements.response(request.method(), request.headers());
+async fn injected(answerer: &Answerer, request: Request<Incoming>) -> Response<AnswerBody> {
+    let context = &answerer.context;
+    let injected = context.injected.response(request.method(), request.headers());
+    let mut response = injected.map(AnswerBody::full);
     let is_http1 = request.version() != Version::HTTP_2;
     // The client may take what follows for a tunnel.
     let is_tunnel = *request.method() == Method::CONNECT;
-    let fate = dispose(request, shared, &answerer.track).await;
+    let fate = discard_body(request, context, &answerer.track).await;
     if is_http1 && (is_tunnel || fate == Fate::Closes) {
         close(&mut response);
     }
@@ -118,8 +114,8 @@ async fn replaced(answerer: &Answerer, request: Request<Incoming>) -> Response<A
 
 /// The fault as the driver's probe gets it: the application is left alone even where faults call it.
 async fn probed(answerer: &Answerer, request: Request<Incoming>) -> Response<AnswerBody> {
-    let mut response = replaced(answerer, request).await;
-    if let Ok(token) = HeaderValue::from_str(answerer.shared.decider.probe_token()) {
+    let mut response = injected(answerer, request).await;
+    if let Ok(token) = HeaderValue::from_str(answerer.context.decider.probe_token()) {
         response.headers_mut().insert(PROBE, token);
     }
     response

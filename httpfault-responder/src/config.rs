@@ -90,9 +90,9 @@ pub struct Limits {
     /// Time for one connection to the application.
     pub connect_time: Duration,
     /// Request body of a faulted request that is read and thrown away, bytes.
-    pub drain_bytes: u64,
+    pub discard_bytes: u64,
     /// Time for that.
-    pub drain_time: Duration,
+    pub discard_time: Duration,
     /// How long a closed connection is still read, so that the client gets the last response and not a reset.
     pub linger_time: Duration,
     /// Concurrent HTTP/2 streams of a connection.
@@ -110,8 +110,8 @@ impl Default for Limits {
             idle_time: Duration::from_secs(600),
             silence: Duration::from_secs(1),
             connect_time: Duration::from_secs(10),
-            drain_bytes: 64 * 1024 * 1024,
-            drain_time: Duration::from_secs(60),
+            discard_bytes: 64 * 1024 * 1024,
+            discard_time: Duration::from_secs(60),
             linger_time: Duration::from_secs(2),
             http2_streams: 256,
             last_time: Duration::from_secs(5),

@@ -17,14 +17,23 @@ pub(crate) enum Verdict {
     /// It is the driver's own: answered with the fault, not counted.
     Probe,
     /// It gets the fault.
-    Fault,
+    Fault(Action),
     /// It is the application's.
     Spare,
 }
 
+/// What the fault does to a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Action {
+    /// Answers it without the application.
+    Answer,
+    /// Lets the application answer it, and replaces the status of its answer.
+    ReplaceStatus,
+}
+
 /// Whether the fault is on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Phase {
+pub(crate) enum FaultIs {
     On,
     Over,
 }
@@ -40,6 +49,7 @@ pub(crate) struct Facts<'a> {
 
 /// Decides for every request of one fault.
 pub(crate) struct Decider {
+    action: Action,
     selection: Selection,
     /// Share of selected requests, 0 to 1.
     share: f64,
@@ -52,6 +62,7 @@ pub(crate) struct Decider {
 impl Decider {
     pub(crate) fn new(fault: &Fault, probe_token: String) -> Self {
         Self {
+            action: if fault.replacement.is_some() { Action::Answer } else { Action::ReplaceStatus },
             selection: fault.selection.clone(),
             share: fault.percent / 100.0,
             seed: fault.seed.unwrap_or_else(|| fastrand::u64(..)),
@@ -70,18 +81,23 @@ impl Decider {
         self.share <= 0.0
     }
 
+    /// Whether a fault needs the application's answer.
+    pub(crate) fn calls_application(&self) -> bool {
+        self.action == Action::ReplaceStatus
+    }
+
     /// The token that the answer to a probe echoes.
     pub(crate) fn probe_token(&self) -> &str {
         &self.probe_token
     }
 
     /// Each selected request takes the next draw, so that with a seed the sequence of verdicts is that of the requests.
-    pub(crate) fn verdict(&self, facts: Facts<'_>, phase: Phase) -> Verdict {
+    pub(crate) fn verdict(&self, facts: Facts<'_>, now: FaultIs) -> Verdict {
         if self.is_probe(facts.headers) {
             return Verdict::Probe;
         }
-        let faulted = phase == Phase::On && selected(&self.selection, facts) && self.next_is_in_share();
-        if faulted { Verdict::Fault } else { Verdict::Spare }
+        let faulted = now == FaultIs::On && selected(&self.selection, facts) && self.next_is_in_share();
+        if faulted { Verdict::Fault(self.action) } else { Verdict::Spare }
     }
 
     fn is_probe(&self, headers: &HeaderMap) -> bool {

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     pin::{Pin, pin},
     sync::Arc,
-    task::{Context, Poll},
+    task::{self, Poll},
     time::Duration,
 };
 
@@ -17,11 +17,10 @@ use tokio::{
 };
 
 use crate::{
+    activity::{Seat, Track},
     answer::{Answerer, answer},
-    http1::Track,
-    life::Seat,
-    responder::Shared,
-    wire::Wire,
+    context::Context,
+    stream::Buffered,
 };
 
 /// A peer that does not answer a ping for this long is gone.
@@ -32,12 +31,12 @@ const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
 /// Serves one client to its end. When the fault is over the client is sent GOAWAY, and what it had begun is finished.
-pub(crate) async fn serve(client: Wire, shared: Arc<Shared>, origin: SocketAddr, seat: Seat) {
+pub(crate) async fn serve(client: Buffered, context: Arc<Context>, origin: SocketAddr, seat: Seat) {
     let track = Track::new(&seat);
-    let answerer = Arc::new(Answerer::new(&shared, origin, &track, None));
+    let answerer = Arc::new(Answerer::new(&context, origin, &track, None));
     let service = service_fn(move |request| answer(Arc::clone(&answerer), request));
     let (io, mut returned) = Lent::new(client);
-    let limits = &shared.limits;
+    let limits = &context.limits;
     let connection = Builder::new(TokioExecutor::new())
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.http2_streams)
@@ -53,7 +52,7 @@ pub(crate) async fn serve(client: Wire, shared: Arc<Shared>, origin: SocketAddr,
         loop {
             tokio::select! {
                 biased;
-                () = shared.life.leaving.cancelled(), if !left => {
+                () = context.life.leaving.cancelled(), if !left => {
                     left = true;
                     connection.as_mut().graceful_shutdown();
                 }
@@ -73,58 +72,62 @@ pub(crate) async fn serve(client: Wire, shared: Arc<Shared>, origin: SocketAddr,
 
 /// The client's connection lent to hyper, which drops its I/O and gives nothing back: dropping this one returns it.
 struct Lent {
-    wire: Option<Wire>,
-    give_back: Option<oneshot::Sender<Wire>>,
+    stream: Option<Buffered>,
+    give_back: Option<oneshot::Sender<Buffered>>,
 }
 
 impl Lent {
-    fn new(wire: Wire) -> (Self, oneshot::Receiver<Wire>) {
+    fn new(stream: Buffered) -> (Self, oneshot::Receiver<Buffered>) {
         let (give_back, returned) = oneshot::channel();
-        (Self { wire: Some(wire), give_back: Some(give_back) }, returned)
+        (Self { stream: Some(stream), give_back: Some(give_back) }, returned)
     }
 
-    fn wire(self: Pin<&mut Self>) -> io::Result<Pin<&mut Wire>> {
-        self.get_mut().wire.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    fn stream(self: Pin<&mut Self>) -> io::Result<Pin<&mut Buffered>> {
+        self.get_mut().stream.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 }
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        if let (Some(wire), Some(give_back)) = (self.wire.take(), self.give_back.take()) {
+        if let (Some(stream), Some(give_back)) = (self.stream.take(), self.give_back.take()) {
             // Nobody waits for it where the whole connection is cut.
-            let _cut = give_back.send(wire);
+            let _cut = give_back.send(stream);
         }
     }
 }
 
 impl AsyncRead for Lent {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.wire()?.poll_read(cx, out)
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        out: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.stream()?.poll_read(cx, out)
     }
 }
 
 impl AsyncWrite for Lent {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.wire()?.poll_write(cx, bytes)
+    fn poll_write(self: Pin<&mut Self>, cx: &mut task::Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.stream()?.poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
         self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
+        cx: &mut task::Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.wire()?.poll_write_vectored(cx, bytes)
+        self.stream()?.poll_write_vectored(cx, bytes)
     }
 
     fn is_write_vectored(&self) -> bool {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.wire()?.poll_flush(cx)
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_flush(cx)
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.wire()?.poll_shutdown(cx)
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        self.stream()?.poll_shutdown(cx)
     }
 }

@@ -15,30 +15,18 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::{
     accept::{Acceptor, Late, spawn},
+    activity::{Doing, Seat},
     adopted::{self, Adopted},
-    answer::Replacements,
-    config::{Config, Destination, Limits, Upstream},
+    config::Config,
     connection,
-    decide::Decider,
-    life::{Doing, Life, Seat},
+    context::Context,
     stats::Stats,
-    wire::send_at_once,
+    stream::send_at_once,
 };
-
-/// What every connection of one responder shares.
-pub(crate) struct Shared {
-    pub(crate) decider: Decider,
-    pub(crate) replacements: Replacements,
-    pub(crate) destination: Destination,
-    pub(crate) upstream: Arc<dyn Upstream>,
-    pub(crate) limits: Limits,
-    pub(crate) stats: Arc<Stats>,
-    pub(crate) life: Life,
-}
 
 /// A running responder. Dropping it cuts every connection; [`Responder::finish`] is the graceful end.
 pub struct Responder {
-    shared: Arc<Shared>,
+    context: Arc<Context>,
     connections: TaskTracker,
     seats: Arc<Mutex<Vec<Seat>>>,
     acceptors: Vec<AbortOnDropHandle<Late>>,
@@ -59,16 +47,8 @@ pub struct FinishReport {
 
 /// Serves `listeners` until [`Responder::finish`]. Must be called inside a Tokio runtime.
 pub fn start(listeners: Vec<TcpListener>, config: Config) -> Responder {
-    let shared = Arc::new(Shared {
-        decider: Decider::new(&config.fault, config.probe_token),
-        replacements: Replacements::new(&config.fault, &config.experiment_id),
-        destination: config.destination,
-        upstream: config.upstream,
-        limits: config.limits,
-        stats: Arc::default(),
-        life: Life::default(),
-    });
-    let free = Arc::new(Semaphore::new(config.limits.max_connections));
+    let context = Arc::new(Context::new(config));
+    let free = Arc::new(Semaphore::new(context.limits.max_connections));
     let connections = TaskTracker::new();
     let seats = Arc::default();
     listeners.iter().for_each(send_at_once);
@@ -76,26 +56,26 @@ pub fn start(listeners: Vec<TcpListener>, config: Config) -> Responder {
         .into_iter()
         .map(|listener| Acceptor {
             listener,
-            shared: Arc::clone(&shared),
+            context: Arc::clone(&context),
             free: Arc::clone(&free),
             connections: connections.clone(),
             seats: Arc::clone(&seats),
         })
         .map(|acceptor| AbortOnDropHandle::new(tokio::spawn(acceptor.run())))
         .collect();
-    Responder { shared, connections, seats, acceptors }
+    Responder { context, connections, seats, acceptors }
 }
 
 impl Responder {
     /// The counters, readable while the responder runs and after it.
     pub fn stats(&self) -> Arc<Stats> {
-        Arc::clone(&self.shared.stats)
+        Arc::clone(&self.context.stats)
     }
 
     /// The fault is over: every further request is the application's, and clients are told to let go of their
     /// connections (`Connection: close`, GOAWAY). Listeners go on accepting.
     pub fn leave(&self) {
-        self.shared.life.leave();
+        self.context.life.leave();
     }
 
     /// Serves a connection that was not accepted: `stream` carries the bytes of one that the application had, from the
@@ -106,15 +86,15 @@ impl Responder {
     /// [`Responder::finish`], which waits for them too.
     pub fn adopt(&self, stream: UnixStream, origin: SocketAddr) -> Adopted {
         let (adopted, asked) = adopted::pair();
-        let serve = |seat| connection::serve_adopted(stream, Arc::clone(&self.shared), origin, seat, asked);
-        spawn(serve, None, &self.shared, &self.connections, &self.seats);
+        let serve = |seat| connection::serve_adopted(stream, Arc::clone(&self.context), origin, seat, asked);
+        spawn(serve, None, &self.context, &self.connections, &self.seats);
         adopted
     }
 
     /// Leaves, waits at most `grace` for connections to end, closes idle ones in order, empties the accept queue,
     /// closes the listeners, and cuts what is left.
     pub async fn finish(mut self, grace: Duration) -> FinishReport {
-        let life = &self.shared.life;
+        let life = &self.context.life;
         life.leave();
         let open_at_leave = self.connections.len();
         // The tracker stays open for new connections: closing it only lets wait() return when it is empty.
@@ -147,7 +127,7 @@ impl Responder {
     /// Waits until only connections are left that pass bytes, but no longer than the limit for last responses. Who came
     /// late gets a little time even for passing bytes.
     async fn wait_for_responses(&self, late: Late) {
-        let limits = &self.shared.limits;
+        let limits = &self.context.limits;
         let begin = Instant::now();
         let passing_until = begin + if late == Late::Somebody { limits.linger_time } else { Duration::ZERO };
         let deadline = begin + limits.last_time;
@@ -169,7 +149,7 @@ impl Responder {
 
 impl Drop for Responder {
     fn drop(&mut self) {
-        self.shared.life.leave();
-        self.shared.life.cut.cancel();
+        self.context.life.leave();
+        self.context.life.cut.cancel();
     }
 }

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 
 use crate::{
-    http1::Busy,
+    activity::Busy,
     stats::{Stats, add_one},
 };
 

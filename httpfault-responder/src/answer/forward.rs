@@ -11,35 +11,37 @@ use hyper::{
 };
 
 use super::{
-    Answerer, Unanswered,
+    Answerer,
     body::AnswerBody,
     close,
     headers::{expects_continue, remove_hop_by_hop, remove_hop_by_hop_of_request},
-    onward::{OnwardBody, wait_for_continue},
-    replacement::is_bodiless,
 };
-use crate::stats::add_one;
+use crate::{
+    injected::is_bodiless,
+    stats::add_one,
+    upstream::{ForwardedBody, NoAnswer, wait_for_continue},
+};
 
 /// The application's answer with the fault's status. If there is none: the injected body.
 pub(super) async fn with_status_replaced(
     answerer: &Answerer,
     request: Request<Incoming>,
 ) -> Response<AnswerBody> {
-    let replacements = &answerer.shared.replacements;
+    let injected = &answerer.context.injected;
     let (method, headers) = (request.method().clone(), request.headers().clone());
     let is_http1 = request.version() != Version::HTTP_2;
     match call(answerer, request).await {
         Ok(answer) => {
-            add_one(&answerer.shared.stats.forwarded);
+            add_one(&answerer.context.stats.forwarded);
             let answered = answer.status();
             let mut response = carry_back(answerer, answer);
-            replacements.mark(&mut response);
+            injected.mark(&mut response);
             reframe(&mut response, answered, &method);
             response
         }
         Err(error) => {
             report(answerer, &error);
-            let mut response = replacements.response(&method, &headers);
+            let mut response = injected.response(&method, &headers).map(AnswerBody::full);
             if is_http1 {
                 // What is left of the request's body went with the broken connection.
                 close(&mut response);
@@ -54,12 +56,12 @@ pub(super) async fn with_status_replaced(
 pub(super) async fn untouched(
     answerer: &Answerer,
     request: Request<Incoming>,
-) -> Result<Response<AnswerBody>, Unanswered> {
+) -> Result<Response<AnswerBody>, NoAnswer> {
     let answer = call(answerer, request).await.inspect_err(|error| report(answerer, error))?;
     Ok(carry_back(answerer, answer))
 }
 
-async fn call(answerer: &Answerer, request: Request<Incoming>) -> Result<Response<Incoming>, Unanswered> {
+async fn call(answerer: &Answerer, request: Request<Incoming>) -> Result<Response<Incoming>, NoAnswer> {
     let (mut parts, body) = request.into_parts();
     let is_http1 = parts.version != Version::HTTP_2;
     remove_hop_by_hop_of_request(&mut parts.headers, is_http1);
@@ -69,11 +71,11 @@ async fn call(answerer: &Answerer, request: Request<Incoming>) -> Result<Respons
     }
     let expects = parts.version == Version::HTTP_11 && expects_continue(&parts.headers);
     let busy = answerer.track.reading_body();
-    let mut onward = Request::from_parts(parts, OnwardBody::new(body, busy));
+    let mut upstream = Request::from_parts(parts, ForwardedBody::new(body, busy));
     if expects {
-        wait_for_continue(&mut onward);
+        wait_for_continue(&mut upstream);
     }
-    answerer.onward.send(onward, &answerer.shared).await
+    answerer.upstream.send(upstream, &answerer.context).await
 }
 
 /// An HTTP/2 request may name its host in Host alone; sending one needs scheme and authority in the target.
@@ -96,7 +98,7 @@ fn complete_target(parts: &mut Parts) {
 }
 
 fn carry_back(answerer: &Answerer, answer: Response<Incoming>) -> Response<AnswerBody> {
-    let stats = Arc::clone(&answerer.shared.stats);
+    let stats = Arc::clone(&answerer.context.stats);
     let mut response = answer.map(|body| AnswerBody::streamed(body, stats));
     remove_hop_by_hop(response.headers_mut());
     response.extensions_mut().remove::<OnUpgrade>();
@@ -123,9 +125,9 @@ fn reframe(response: &mut Response<AnswerBody>, answered: StatusCode, method: &M
 }
 
 /// Failed connections are counted where they are made.
-fn report(answerer: &Answerer, error: &Unanswered) {
-    if let Unanswered::BrokeOff { .. } = error {
-        add_one(&answerer.shared.stats.upstream_errors);
+fn report(answerer: &Answerer, error: &NoAnswer) {
+    if let NoAnswer::BrokeOff { .. } = error {
+        add_one(&answerer.context.stats.upstream_errors);
     }
     log::debug!("no answer of the application: {error}");
 }

@@ -26,14 +26,14 @@ fn headers(lines: &[(&'static str, &'static str)]) -> HeaderMap {
 fn faulted(selection: &Selection, method: &str, path: &str, lines: &[(&'static str, &'static str)]) -> bool {
     let decider = Decider::new(&fault(100.0, selection.clone()), "secret".to_owned());
     let facts = Facts { method, path, headers: &headers(lines) };
-    decider.verdict(facts, Phase::On) == Verdict::Fault
+    decider.verdict(facts, FaultIs::On) == Verdict::Fault(Action::Answer)
 }
 
 fn verdicts(percent: f64, count: usize) -> Vec<Verdict> {
     let decider = Decider::new(&fault(percent, Selection::default()), String::new());
     let none = HeaderMap::new();
     let facts = Facts { method: "GET", path: "/", headers: &none };
-    (0..count).map(|_| decider.verdict(facts, Phase::On)).collect()
+    (0..count).map(|_| decider.verdict(facts, FaultIs::On)).collect()
 }
 
 #[test]
@@ -98,7 +98,7 @@ fn a_probe_is_known_by_its_token_alone() {
     let decider = Decider::new(&fault(0.0, Selection::default()), "secret".to_owned());
     let verdict = |token| {
         let headers = headers(&[("x-httpfault-probe", token)]);
-        decider.verdict(Facts { method: "GET", path: "/", headers: &headers }, Phase::Over)
+        decider.verdict(Facts { method: "GET", path: "/", headers: &headers }, FaultIs::Over)
     };
     assert_eq!(verdict("secret"), Verdict::Probe);
     assert_eq!(verdict("Secret"), Verdict::Spare);
@@ -109,25 +109,25 @@ fn an_empty_token_knows_no_probe() {
     let decider = Decider::new(&fault(0.0, Selection::default()), String::new());
     let headers = headers(&[("x-httpfault-probe", "")]);
     let facts = Facts { method: "GET", path: "/", headers: &headers };
-    assert_eq!(decider.verdict(facts, Phase::On), Verdict::Spare);
+    assert_eq!(decider.verdict(facts, FaultIs::On), Verdict::Spare);
 }
 
 #[test]
 fn nothing_is_faulted_when_the_fault_is_over() {
     let decider = Decider::new(&fault(100.0, Selection::default()), String::new());
     let facts = Facts { method: "GET", path: "/", headers: &HeaderMap::new() };
-    assert_eq!(decider.verdict(facts, Phase::Over), Verdict::Spare);
+    assert_eq!(decider.verdict(facts, FaultIs::Over), Verdict::Spare);
 }
 
 #[test]
 fn the_share_is_that_of_requests_and_repeatable() {
     let first = verdicts(30.0, 20_000);
     assert_eq!(first, verdicts(30.0, 20_000));
-    let faulted = first.iter().filter(|verdict| **verdict == Verdict::Fault).count();
+    let faulted = first.iter().filter(|verdict| **verdict == Verdict::Fault(Action::Answer)).count();
     // Four standard deviations of a binomial distribution are 260.
     assert!((5_740..=6_260).contains(&faulted), "{faulted} of 20000");
     assert!(verdicts(0.0, 1000).iter().all(|verdict| *verdict == Verdict::Spare));
-    assert!(verdicts(100.0, 1000).iter().all(|verdict| *verdict == Verdict::Fault));
+    assert!(verdicts(100.0, 1000).iter().all(|verdict| *verdict == Verdict::Fault(Action::Answer)));
 }
 
 #[test]

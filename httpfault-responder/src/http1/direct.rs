@@ -19,24 +19,23 @@ use super::{
     builder,
     framing::keeps_alive,
     hyper_io::{End, HyperIo},
-    track::Track,
 };
 use crate::{
+    activity::{Seat, Track},
     answer::{Answerer, answer},
-    life::Seat,
-    responder::Shared,
-    wire::Wire,
+    context::Context,
+    stream::Buffered,
 };
 
 /// Serves until the client is done, or gives the connection back when the fault is over.
 pub(super) async fn serve(
-    mut client: Wire,
-    shared: &Arc<Shared>,
+    mut client: Buffered,
+    context: &Arc<Context>,
     origin: SocketAddr,
     seat: &Seat,
-) -> Option<Wire> {
+) -> Option<Buffered> {
     let track = Track::new(seat);
-    let answerer = Arc::new(Answerer::new(shared, origin, &track, None));
+    let answerer = Arc::new(Answerer::new(context, origin, &track, None));
     // The client said that it sends nothing more.
     let last = AtomicBool::new(false);
     let service = service_fn(|request: Request<Incoming>| {
@@ -46,13 +45,13 @@ pub(super) async fn serve(
         answer(Arc::clone(&answerer), request)
     });
     let io = HyperIo::all(&mut client, track);
-    let driven = io.drive(&builder(shared), service, shared, |_| shared.life.left()).await;
+    let driven = io.drive(&builder(context), service, context, |_| context.life.left()).await;
     match driven.end {
         End::Stopped => {}
         // Nothing can arrive that a reset would have to answer (RFC 9112 section 9.6).
         End::Closed if last.load(Relaxed) && driven.unread.is_empty() && client.is_quiet() => return None,
         End::Closed | End::Broken => {
-            client.linger(shared.limits.linger_time).await;
+            client.linger(context.limits.linger_time).await;
             return None;
         }
     }

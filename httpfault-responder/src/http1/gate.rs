@@ -11,25 +11,25 @@ use super::{
     head::{Parsed, RequestHead},
     one::answer_one,
     relay::{After, Closing, relay},
-    track::Track,
 };
 use crate::{
+    activity::{Doing, Seat, Track},
     adopted::{Asked, Question, Released},
     answer::Answerer,
-    decide::{Facts, Phase, Verdict, path_of},
-    life::{Doing, Seat},
-    responder::Shared,
-    splice::{connect, splice},
+    context::Context,
+    decide::{Facts, FaultIs, Verdict, path_of},
     stats::add_one,
-    wire::Wire,
+    stream::Buffered,
+    tunnel::tunnel,
+    upstream::connect,
 };
 
 /// One client connection at the gate.
 pub(super) struct Gate {
-    client: Wire,
+    client: Buffered,
     /// Kept for the next spared request, as the client keeps its own.
-    application: Option<Wire>,
-    shared: Arc<Shared>,
+    application: Option<Buffered>,
+    context: Arc<Context>,
     origin: SocketAddr,
     seat: Seat,
     /// What the client is told when the fault is over.
@@ -52,7 +52,7 @@ enum Next {
 }
 
 /// What becomes of the connection.
-enum Fate {
+enum Then {
     GoesOn,
     Closes,
     Passes,
@@ -64,49 +64,49 @@ enum Fate {
 
 impl Gate {
     pub(super) fn new(
-        client: Wire,
-        application: Option<Wire>,
-        shared: Arc<Shared>,
+        client: Buffered,
+        application: Option<Buffered>,
+        context: Arc<Context>,
         origin: SocketAddr,
         seat: Seat,
     ) -> Self {
         let farewell = Closing::Announced;
-        Self { client, application, shared, origin, seat, farewell, answerer: None }
+        Self { client, application, context, origin, seat, farewell, answerer: None }
     }
 
     /// The same for a client that must not notice that the fault ends.
-    pub(super) fn unnoticed(client: Wire, shared: Arc<Shared>, origin: SocketAddr, seat: Seat) -> Self {
-        Self { farewell: Closing::No, ..Self::new(client, None, shared, origin, seat) }
+    pub(super) fn unnoticed(client: Buffered, context: Arc<Context>, origin: SocketAddr, seat: Seat) -> Self {
+        Self { farewell: Closing::No, ..Self::new(client, None, context, origin, seat) }
     }
 
     pub(super) async fn run(mut self, mut asked: Asked) {
-        let fate = loop {
+        let then = loop {
             self.seat.set(Doing::Waiting);
-            let fate = match self.next(&mut asked).await {
+            let then = match self.next(&mut asked).await {
                 Next::Request(head) => asked.busy_during(self.serve(head)).await,
                 Next::NotUnderstood => {
-                    add_one(&self.shared.stats.not_http);
-                    Fate::Passes
+                    add_one(&self.context.stats.not_http);
+                    Then::Passes
                 }
-                Next::Asked(question) => Fate::LetGo(Some(question)),
-                Next::Idle if asked.is_possible() && is_at_rest(&self.client) => Fate::LetGo(None),
-                Next::Idle | Next::Ended => Fate::Closes,
-                Next::Gone => Fate::Drops,
+                Next::Asked(question) => Then::LetGo(Some(question)),
+                Next::Idle if asked.is_possible() && is_at_rest(&self.client) => Then::LetGo(None),
+                Next::Idle | Next::Ended => Then::Closes,
+                Next::Gone => Then::Drops,
             };
-            if !matches!(fate, Fate::GoesOn) {
-                break fate;
+            if !matches!(then, Then::GoesOn) {
+                break then;
             }
         };
-        let Self { client, application, shared, origin, seat, .. } = self;
-        match fate {
-            Fate::Passes => {
-                asked.busy_during(splice(client, application, &shared, origin, &seat)).await;
+        let Self { client, application, context, origin, seat, .. } = self;
+        match then {
+            Then::Passes => {
+                asked.busy_during(tunnel(client, application, &context, origin, &seat)).await;
             }
-            Fate::Closes | Fate::GoesOn => {
-                asked.busy_during(client.linger(shared.limits.linger_time)).await;
+            Then::Closes | Then::GoesOn => {
+                asked.busy_during(client.linger(context.limits.linger_time)).await;
             }
-            Fate::Drops => {}
-            Fate::LetGo(question) => {
+            Then::Drops => {}
+            Then::LetGo(question) => {
                 drop(client);
                 asked.was_at_rest();
                 if let Some(question) = question {
@@ -116,85 +116,89 @@ impl Gate {
         }
     }
 
-    async fn serve(&mut self, head: RequestHead) -> Fate {
+    async fn serve(&mut self, head: RequestHead) -> Then {
         self.seat.set(Doing::Serving);
         let facts = Facts { method: &head.method, path: path_of(&head.target), headers: &head.headers };
-        let phase = if self.shared.life.left() { Phase::Over } else { Phase::On };
-        match self.shared.decider.verdict(facts, phase) {
+        let now = if self.context.life.left() { FaultIs::Over } else { FaultIs::On };
+        match self.context.decider.verdict(facts, now) {
             Verdict::Spare => {
-                self.shared.stats.count_request(head.version);
-                add_one(&self.shared.stats.spared);
+                self.context.stats.count_request(head.version);
+                add_one(&self.context.stats.spared);
                 self.spare(&head).await
             }
-            verdict @ (Verdict::Fault | Verdict::Probe) => self.fault(&head, verdict).await,
+            verdict @ (Verdict::Fault(_) | Verdict::Probe) => self.fault(&head, verdict).await,
         }
     }
 
-    async fn fault(&mut self, head: &RequestHead, verdict: Verdict) -> Fate {
+    async fn fault(&mut self, head: &RequestHead, verdict: Verdict) -> Then {
         let (answerer, track) = self.answerer.get_or_insert_with(|| {
             let track = Track::new(&self.seat);
-            (Arc::new(Answerer::new(&self.shared, self.origin, &track, None)), track)
+            (Arc::new(Answerer::new(&self.context, self.origin, &track, None)), track)
         });
         let answerer = Arc::new(answerer.with_verdict(verdict));
-        if answer_one(&mut self.client, head, &answerer, track, &self.shared).await {
-            Fate::GoesOn
+        if answer_one(&mut self.client, head, &answerer, track, &self.context).await {
+            Then::GoesOn
         } else {
-            Fate::Closes
+            Then::Closes
         }
     }
 
-    async fn spare(&mut self, head: &RequestHead) -> Fate {
+    async fn spare(&mut self, head: &RequestHead) -> Then {
         let raw = self.client.buf.split_to(head.len).freeze();
-        let kept = self.application.take().filter(Wire::is_quiet);
+        let kept = self.application.take().filter(Buffered::is_quiet);
         let was_kept = kept.is_some();
         let mut application = match kept {
             Some(kept) => kept,
-            None => match connect(&self.shared, self.origin).await {
+            None => match connect(&self.context, self.origin).await {
                 Ok(fresh) => fresh,
-                Err(_counted) => return Fate::Drops,
+                Err(_counted) => return Then::Drops,
             },
         };
         let mut after = self.relay(&mut application, head, &raw).await;
         // The application may have closed the kept connection at the very moment; a client of its own would see that
         // too, but would not know why its fresh connection was an old one.
         if was_kept && after.is_err() && head.can_be_repeated() {
-            match connect(&self.shared, self.origin).await {
+            match connect(&self.context, self.origin).await {
                 Ok(fresh) => application = fresh,
-                Err(_counted) => return Fate::Drops,
+                Err(_counted) => return Then::Drops,
             }
             after = self.relay(&mut application, head, &raw).await;
         }
         match after {
             Ok(After::Next) => {
                 self.application = Some(application);
-                Fate::GoesOn
+                Then::GoesOn
             }
-            Ok(After::Splice) => {
+            Ok(After::Tunnel) => {
                 self.application = Some(application);
-                Fate::Passes
+                Then::Passes
             }
-            Ok(After::Close) => Fate::Closes,
+            Ok(After::Close) => Then::Closes,
             Ok(After::BrokeOff) => {
-                add_one(&self.shared.stats.upstream_errors);
-                Fate::Closes
+                add_one(&self.context.stats.upstream_errors);
+                Then::Closes
             }
             Err(error) => {
-                add_one(&self.shared.stats.upstream_errors);
+                add_one(&self.context.stats.upstream_errors);
                 log::debug!("the application did not answer at {}: {error}", self.origin);
-                Fate::Closes
+                Then::Closes
             }
         }
     }
 
-    async fn relay(&mut self, application: &mut Wire, head: &RequestHead, raw: &Bytes) -> io::Result<After> {
-        let closing = if self.shared.life.left() { self.farewell } else { Closing::No };
-        let after = relay(&mut self.client, application, head, raw.clone(), closing).await;
-        after.map_err(|no_answer| no_answer.error)
+    async fn relay(
+        &mut self,
+        application: &mut Buffered,
+        head: &RequestHead,
+        raw: &Bytes,
+    ) -> io::Result<After> {
+        let closing = if self.context.life.left() { self.farewell } else { Closing::No };
+        relay(&mut self.client, application, head, raw.clone(), closing).await
     }
 
     /// Waits for the next request head.
     async fn next(&mut self, asked: &mut Asked) -> Next {
-        let limits = self.shared.limits;
+        let limits = self.context.limits;
         let mut deadline = Instant::now() + limits.idle_time;
         let mut begun = false;
         loop {
@@ -214,7 +218,7 @@ impl Gate {
             } else if self.client.buf.len() > limits.head_bytes {
                 return Next::NotUnderstood;
             }
-            let Self { client, application, shared, .. } = self;
+            let Self { client, application, context, .. } = self;
             tokio::select! {
                 biased;
                 filled = timeout_at(deadline, client.fill()) => match filled {
@@ -232,7 +236,7 @@ impl Gate {
                     }
                     question.answer(Released::Busy);
                 }
-                () = shared.life.closing.cancelled(), if !head_begun => return Next::Idle,
+                () = context.life.closing.cancelled(), if !head_begun => return Next::Idle,
                 () = ended(application) => *application = None,
             }
         }
@@ -240,7 +244,7 @@ impl Gate {
 }
 
 /// Whether nothing of a next request is here. Empty lines before a request are nothing (RFC 9112 section 2.2).
-fn is_at_rest(client: &Wire) -> bool {
+fn is_at_rest(client: &Buffered) -> bool {
     let unread = &client.buf;
     unread.iter().all(|byte| b"\r\n".contains(byte))
         && unread.last().is_none_or(|last| *last == b'\n')
@@ -248,9 +252,9 @@ fn is_at_rest(client: &Wire) -> bool {
 }
 
 /// Waits until a kept connection is closed by the application or says something unasked.
-async fn ended(application: &Option<Wire>) {
+async fn ended(application: &Option<Buffered>) {
     match application {
-        Some(wire) => wire.readable().await,
+        Some(stream) => stream.readable().await,
         None => std::future::pending().await,
     }
 }

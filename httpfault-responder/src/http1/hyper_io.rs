@@ -5,7 +5,7 @@ use std::{
     io,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{self, Poll},
     time::Duration,
 };
 
@@ -22,16 +22,12 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval},
 };
 
-use super::{framing::Body, track::Track};
-use crate::{
-    answer::{AnswerBody, Unanswered},
-    responder::Shared,
-    wire::Wire,
-};
+use super::framing::Body;
+use crate::{activity::Track, answer::AnswerBody, context::Context, stream::Buffered, upstream::NoAnswer};
 
 /// The client's connection lent to hyper, which must neither shut it down nor read past its bound.
 pub(super) struct HyperIo<'a> {
-    wire: &'a mut Wire,
+    stream: &'a mut Buffered,
     track: Arc<Track>,
     bound: Option<Bound>,
 }
@@ -63,12 +59,12 @@ pub(super) enum End {
 }
 
 impl<'a> HyperIo<'a> {
-    pub(super) fn all(wire: &'a mut Wire, track: Arc<Track>) -> Self {
-        Self { wire, track, bound: None }
+    pub(super) fn all(stream: &'a mut Buffered, track: Arc<Track>) -> Self {
+        Self { stream, track, bound: None }
     }
 
-    pub(super) fn one(wire: &'a mut Wire, track: Arc<Track>, bound: Bound) -> Self {
-        Self { wire, track, bound: Some(bound) }
+    pub(super) fn one(stream: &'a mut Buffered, track: Arc<Track>, bound: Bound) -> Self {
+        Self { stream, track, bound: Some(bound) }
     }
 
     /// Serves until the connection ends or `stop` says so while no request is under way.
@@ -76,17 +72,17 @@ impl<'a> HyperIo<'a> {
         self,
         builder: &Builder,
         service: S,
-        shared: &Shared,
+        context: &Context,
         stop: impl Fn(&Track) -> bool,
     ) -> Driven
     where
-        S: Service<Request<Incoming>, Response = Response<AnswerBody>, Error = Unanswered>,
+        S: Service<Request<Incoming>, Response = Response<AnswerBody>, Error = NoAnswer>,
     {
         let track = Arc::clone(&self.track);
         let mut connection = builder.serve_connection(TokioIo::new(self), service);
         let stops = || track.is_idle() && stop(&track);
-        let mut patience = Patience::new(shared);
-        let mut left = shared.life.left();
+        let mut patience = Patience::new(context);
+        let mut left = context.life.left();
         let end = loop {
             let served = poll_fn(|cx| {
                 if stops() {
@@ -106,7 +102,7 @@ impl<'a> HyperIo<'a> {
                 biased;
                 end = served => break end,
                 // Both only make the loop look again.
-                () = shared.life.leaving.cancelled(), if !left => left = true,
+                () = context.life.leaving.cancelled(), if !left => left = true,
                 () = track.changed.notified() => {}
                 out_of_patience = patience.next(&track) => if out_of_patience { break End::Broken },
             }
@@ -128,8 +124,8 @@ struct Patience {
 }
 
 impl Patience {
-    fn new(shared: &Shared) -> Self {
-        let (head_time, idle_time) = (shared.limits.head_time, shared.limits.idle_time);
+    fn new(context: &Context) -> Self {
+        let (head_time, idle_time) = (context.limits.head_time, context.limits.idle_time);
         let period = (head_time.min(idle_time) / 4).max(Duration::from_millis(10));
         let mut look = interval(period);
         look.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -152,13 +148,13 @@ impl Patience {
 impl AsyncRead for HyperIo<'_> {
     fn poll_read(
         mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
+        cx: &mut task::Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { wire, track, bound } = &mut *self;
+        let Self { stream, track, bound } = &mut *self;
         let polled = match bound {
-            None => Pin::new(&mut **wire).poll_read(cx, out),
-            Some(bound) => bound.poll_read(wire, cx, out),
+            None => Pin::new(&mut **stream).poll_read(cx, out),
+            Some(bound) => bound.poll_read(stream, cx, out),
         };
         if polled.is_ready() && !out.filled().is_empty() {
             track.on_read();
@@ -170,14 +166,14 @@ impl AsyncRead for HyperIo<'_> {
 impl Bound {
     fn poll_read(
         &mut self,
-        wire: &mut Wire,
-        cx: &mut Context<'_>,
+        stream: &mut Buffered,
+        cx: &mut task::Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.head > 0 {
             let count = self.head.min(out.remaining());
-            out.put_slice(&wire.buf[..count]);
-            wire.buf.advance(count);
+            out.put_slice(&stream.buf[..count]);
+            stream.buf.advance(count);
             self.head -= count;
             return Poll::Ready(Ok(()));
         }
@@ -185,41 +181,45 @@ impl Bound {
             // What follows is the next request. An end of the stream would make hyper close the connection.
             return Poll::Pending;
         }
-        if wire.buf.is_empty() {
-            match wire.poll_fill(cx) {
+        if stream.buf.is_empty() {
+            match stream.poll_fill(cx) {
                 Poll::Ready(Ok(0)) => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(_)) => {}
                 Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 Poll::Pending => return Poll::Pending,
             }
         }
-        let most = wire.buf.len().min(out.remaining());
-        let count = self.body.feed(&wire.buf[..most]).map_err(io::Error::other)?;
-        out.put_slice(&wire.buf[..count]);
-        wire.buf.advance(count);
+        let most = stream.buf.len().min(out.remaining());
+        let count = self.body.feed(&stream.buf[..most]).map_err(io::Error::other)?;
+        out.put_slice(&stream.buf[..count]);
+        stream.buf.advance(count);
         Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncWrite for HyperIo<'_> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.wire).poll_write(cx, bytes)
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut task::Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.stream).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
+        cx: &mut task::Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.wire).poll_write_vectored(cx, bytes)
+        Pin::new(&mut *self.stream).poll_write_vectored(cx, bytes)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.wire.is_write_vectored()
+        self.stream.is_write_vectored()
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut *self.wire).poll_flush(cx);
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut *self.stream).poll_flush(cx);
         if flushed.is_ready() {
             self.track.on_flush();
         }
@@ -227,7 +227,7 @@ impl AsyncWrite for HyperIo<'_> {
     }
 
     /// Whoever lent the connection closes it, after reading what is left.
-    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(self: Pin<&mut Self>, _cx: &mut task::Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 }

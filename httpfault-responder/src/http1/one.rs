@@ -9,28 +9,28 @@ use super::{
     framing::Body,
     head::RequestHead,
     hyper_io::{Bound, End, HyperIo},
-    track::Track,
 };
 use crate::{
+    activity::Track,
     answer::{Answerer, answer},
-    responder::Shared,
-    wire::Wire,
+    context::Context,
+    stream::Buffered,
 };
 
 /// Answers the request whose head begins the client's buffer. Returns whether the connection goes on.
 pub(super) async fn answer_one(
-    client: &mut Wire,
+    client: &mut Buffered,
     head: &RequestHead,
     answerer: &Arc<Answerer>,
     track: &Arc<Track>,
-    shared: &Shared,
+    context: &Context,
 ) -> bool {
     let (before, _) = track.progress();
     let bound = Bound { head: head.len, body: Body::new(head.framing) };
     let answerer = Arc::clone(answerer);
     let service = service_fn(move |request| answer(Arc::clone(&answerer), request));
     let io = HyperIo::one(client, Arc::clone(track), bound);
-    let driven = io.drive(&builder(shared), service, shared, |track| track.progress().0 > before).await;
+    let driven = io.drive(&builder(context), service, context, |track| track.progress().0 > before).await;
     // hyper ends the connection itself where request or response say so.
     driven.end == End::Stopped && driven.whole && driven.unread.is_empty()
 }

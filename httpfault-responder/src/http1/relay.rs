@@ -16,7 +16,7 @@ use super::{
     framing::{self, Ambiguous, Body, Framing},
     head::{Parsed, RequestHead, ResponseHead, with_close},
 };
-use crate::wire::{READ_SIZE, ReadHalf, Wire, WriteHalf};
+use crate::stream::{Buffered, READ_SIZE, ReadHalf, WriteHalf};
 
 /// How much of the client's next requests is read while an answer is under way, bytes. Without it the end of the
 /// client's stream would not be seen.
@@ -34,13 +34,7 @@ pub(super) enum After {
     /// The same, because the application broke off within its answer.
     BrokeOff,
     /// Whatever else comes is passed without being looked at: the connection was upgraded, or is not understood.
-    Splice,
-}
-
-/// The application did not answer.
-#[derive(Debug)]
-pub(super) struct NoAnswer {
-    pub(super) error: io::Error,
+    Tunnel,
 }
 
 /// Whether the client is to be told that its connection ends with this answer.
@@ -73,14 +67,15 @@ enum ClientEnd {
     NotUnderstood,
 }
 
-/// Sends `raw`, which is the request's head, then its body from `client`; brings the answer back.
+/// Sends `raw`, which is the request's head, then its body from `client`; brings the answer back. An error is the
+/// application's, which did not answer.
 pub(super) async fn relay(
-    client: &mut Wire,
-    application: &mut Wire,
+    client: &mut Buffered,
+    application: &mut Buffered,
     head: &RequestHead,
     raw: Bytes,
     closing: Closing,
-) -> Result<After, NoAnswer> {
+) -> io::Result<After> {
     let progress = Progress::default();
     let (client_read, client_write, client_buf) = client.split();
     let (application_read, application_write, application_buf) = application.split();
@@ -91,7 +86,7 @@ pub(super) async fn relay(
     let after = loop {
         tokio::select! {
             end = &mut up, if client_end.is_none() => match end {
-                ClientEnd::NotUnderstood => return Ok(After::Splice),
+                ClientEnd::NotUnderstood => return Ok(After::Tunnel),
                 ClientEnd::Gone => return Ok(After::Close),
                 ClientEnd::Ended | ClientEnd::NotRead => client_end = Some(end),
             },
@@ -107,11 +102,11 @@ pub(super) async fn relay(
     // The answer came before the end of the request. A client that waited for 100 Continue may leave the body out or
     // not, and only the two of them know.
     if head.headers.contains_key(EXPECT) && !progress.continued.load(Relaxed) {
-        return Ok(After::Splice);
+        return Ok(After::Tunnel);
     }
     match until_sent(up, &progress).await {
         None => Ok(After::Next),
-        Some(ClientEnd::NotUnderstood) => Ok(After::Splice),
+        Some(ClientEnd::NotUnderstood) => Ok(After::Tunnel),
         Some(ClientEnd::Ended | ClientEnd::Gone | ClientEnd::NotRead) => Ok(After::Close),
     }
 }
@@ -185,7 +180,7 @@ async fn answer(
     request: &RequestHead,
     closing: Closing,
     progress: &Progress,
-) -> Result<After, NoAnswer> {
+) -> io::Result<After> {
     let head = loop {
         match ResponseHead::parse(buf) {
             Parsed::Complete(head) if is_interim(head.status) => {
@@ -198,22 +193,22 @@ async fn answer(
             Parsed::Partial if buf.len() < MAX_RESPONSE_HEAD => {
                 match read_more(&mut application, buf).await {
                     Ok(0) if buf.is_empty() => {
-                        return Err(NoAnswer { error: io::ErrorKind::UnexpectedEof.into() });
+                        return Err(io::ErrorKind::UnexpectedEof.into());
                     }
                     // Half a head: the client gets just that, as it would have without us.
-                    Ok(0) => return Ok(After::Splice),
+                    Ok(0) => return Ok(After::Tunnel),
                     Ok(_) => {}
-                    Err(error) => return Err(NoAnswer { error }),
+                    Err(error) => return Err(error),
                 }
             }
-            Parsed::Partial | Parsed::NotUnderstood => return Ok(After::Splice),
+            Parsed::Partial | Parsed::NotUnderstood => return Ok(After::Tunnel),
         }
     };
     let tunnels = request.method == "CONNECT" && head.status.is_success();
     if head.status == StatusCode::SWITCHING_PROTOCOLS || tunnels {
-        return Ok(After::Splice);
+        return Ok(After::Tunnel);
     }
-    let Ok(framing) = framing_of(request, &head) else { return Ok(After::Splice) };
+    let Ok(framing) = framing_of(request, &head) else { return Ok(After::Tunnel) };
     let mut body = Body::new(framing);
     let keeps = head.keeps_alive() && request.keeps_alive() && !body.ends_with_connection();
     // A client that has already sent its next request gets that answered too.
@@ -226,7 +221,7 @@ async fn answer(
         return Ok(After::Close);
     }
     loop {
-        let Ok(count) = body.feed(buf) else { return Ok(After::Splice) };
+        let Ok(count) = body.feed(buf) else { return Ok(After::Tunnel) };
         if client.write_all_buf(&mut buf.take(count)).await.is_err() {
             return Ok(After::Close);
         }

@@ -40,7 +40,7 @@ async fn fifty_megabytes_in_chunks() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn beyond_the_limit_the_status_comes_before_the_end() {
-    let limits = Limits { drain_bytes: 100_000, linger_time: Duration::from_secs(10), ..Limits::default() };
+    let limits = Limits { discard_bytes: 100_000, linger_time: Duration::from_secs(10), ..Limits::default() };
     for (fault, framing) in [
         (fault(503), format!("Content-Length: {SIZE}")),
         (some(503), format!("Content-Length: {SIZE}")),
@@ -59,7 +59,7 @@ async fn beyond_the_limit_the_status_comes_before_the_end() {
 #[tokio::test]
 async fn a_body_that_never_ends_is_given_up() {
     let limits = Limits {
-        drain_time: Duration::from_millis(30),
+        discard_time: Duration::from_millis(30),
         linger_time: Duration::from_millis(30),
         ..Limits::default()
     };

@@ -10,7 +10,7 @@ use hyper::{
 use tokio::time::timeout;
 
 use super::headers::expects_continue;
-use crate::{http1::Track, responder::Shared};
+use crate::{activity::Track, context::Context};
 
 /// How long an HTTP/1 response waits for the end of a chunked request body. When the response is faster, hyper does not
 /// tell the end of such a body before the next request, so the connection has to end with it.
@@ -25,7 +25,7 @@ pub(super) enum Fate {
 
 /// Sees to it that the body of a request that is answered without it is read, within limits: a client that sends all of
 /// it before it reads gets the response and not a reset. Most of that happens after the response.
-pub(super) async fn dispose(request: Request<Incoming>, shared: &Shared, track: &Arc<Track>) -> Fate {
+pub(super) async fn discard_body(request: Request<Incoming>, context: &Context, track: &Arc<Track>) -> Fate {
     if request.body().is_end_stream() {
         return Fate::Stays;
     }
@@ -35,24 +35,24 @@ pub(super) async fn dispose(request: Request<Incoming>, shared: &Shared, track: 
         return Fate::Closes;
     }
     let is_http2 = request.version() == Version::HTTP_2;
-    let limit = shared.limits.drain_bytes;
+    let limit = context.limits.discard_bytes;
     let (length, too_long) = {
         let size = request.body().size_hint();
         (size.exact(), size.lower() > limit)
     };
-    let mut drain: Drain = Box::pin(drain(request.into_body(), limit));
+    let mut reading: Reading = Box::pin(read(request.into_body(), limit));
     if !is_http2 && length.is_none() {
-        if let Ok(end) = timeout(CHUNKED_TIME, &mut drain).await {
+        if let Ok(end) = timeout(CHUNKED_TIME, &mut reading).await {
             return if end == End::Reached { Fate::Stays } else { Fate::Closes };
         }
-        go_on(drain, shared, track);
+        go_on(reading, context, track);
         return Fate::Closes;
     }
-    go_on(drain, shared, track);
+    go_on(reading, context, track);
     if too_long { Fate::Closes } else { Fate::Stays }
 }
 
-type Drain = Pin<Box<dyn Future<Output = End> + Send>>;
+type Reading = Pin<Box<dyn Future<Output = End> + Send>>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
@@ -61,12 +61,12 @@ enum End {
     GivenUp,
 }
 
-fn go_on(drain: Drain, shared: &Shared, track: &Arc<Track>) {
-    let time = shared.limits.drain_time;
-    let reading = track.reading_body();
+fn go_on(reading: Reading, context: &Context, track: &Arc<Track>) {
+    let time = context.limits.discard_time;
+    let busy = track.reading_body();
     tokio::spawn(async move {
-        let _reading = reading;
-        if timeout(time, drain).await.is_err() {
+        let _busy = busy;
+        if timeout(time, reading).await.is_err() {
             log::debug!("a request body took too long; giving it up");
         }
     });
@@ -74,7 +74,7 @@ fn go_on(drain: Drain, shared: &Shared, track: &Arc<Track>) {
 
 /// Reads until the end or the limit. Where the length is known the end is told from it: hyper ends the stream itself
 /// only with the next request if the response was faster.
-async fn drain(mut body: Incoming, limit: u64) -> End {
+async fn read(mut body: Incoming, limit: u64) -> End {
     let mut bytes = 0;
     while !body.is_end_stream() {
         match body.frame().await {

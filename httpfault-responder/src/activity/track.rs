@@ -7,7 +7,7 @@ use std::sync::{
 
 use tokio::sync::Notify;
 
-use crate::life::{Doing, Seat};
+use super::seat::{Doing, Seat};
 
 /// What one hyper connection is doing. Written by its service, its bodies and its I/O; read by whoever drives it.
 #[derive(Debug)]

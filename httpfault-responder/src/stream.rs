@@ -42,13 +42,13 @@ pub(crate) type WriteHalf<'a> = Either<tcp::WriteHalf<'a>, unix::WriteHalf<'a>>;
 
 /// Either end of a relay: the client's connection or the application's.
 #[derive(Debug)]
-pub(crate) struct Wire {
+pub(crate) struct Buffered {
     stream: Stream,
     /// Read ahead, not used yet.
     pub(crate) buf: BytesMut,
 }
 
-impl Wire {
+impl Buffered {
     pub(crate) fn new(stream: TcpStream) -> Self {
         Self { stream: Either::Left(stream), buf: BytesMut::new() }
     }
@@ -129,7 +129,7 @@ impl Wire {
     }
 }
 
-impl AsyncRead for Wire {
+impl AsyncRead for Buffered {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -149,7 +149,7 @@ impl AsyncRead for Wire {
     }
 }
 
-impl AsyncWrite for Wire {
+impl AsyncWrite for Buffered {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }

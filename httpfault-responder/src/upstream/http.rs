@@ -6,7 +6,7 @@ use std::{
     net::SocketAddr,
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{self, Poll},
     time::Duration,
 };
 
@@ -24,7 +24,8 @@ use tokio::{
 };
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::{http1::Busy, responder::Shared, splice::connect};
+use super::connect;
+use crate::{activity::Busy, context::Context};
 
 /// How long a body waits for the application's 100 Continue. A client may stop waiting too (RFC 9110 section 10.1.1).
 const CONTINUE_TIME: Duration = Duration::from_secs(1);
@@ -32,10 +33,10 @@ const CONTINUE_TIME: Duration = Duration::from_secs(1);
 const READY_TIME: Duration = Duration::from_millis(100);
 
 /// Connections to the application on behalf of one client connection.
-pub(crate) struct Onward {
+pub(crate) struct UpstreamHttp {
     origin: SocketAddr,
-    http1: Mutex<Option<Link<http1::SendRequest<OnwardBody>>>>,
-    http2: Mutex<Option<Link<http2::SendRequest<OnwardBody>>>>,
+    http1: Mutex<Option<Link<http1::SendRequest<ForwardedBody>>>>,
+    http2: Mutex<Option<Link<http2::SendRequest<ForwardedBody>>>>,
 }
 
 /// Sends requests; the connection's own task ends with it.
@@ -53,28 +54,28 @@ pub(crate) enum NoAnswer {
     BrokeOff { origin: SocketAddr, source: hyper::Error },
 }
 
-impl Onward {
+impl UpstreamHttp {
     pub(crate) fn new(origin: SocketAddr) -> Self {
         Self { origin, http1: Mutex::default(), http2: Mutex::default() }
     }
 
     /// Sends the request in its own protocol version.
-    pub(super) async fn send(
+    pub(crate) async fn send(
         &self,
-        request: Request<OnwardBody>,
-        shared: &Shared,
+        request: Request<ForwardedBody>,
+        context: &Context,
     ) -> Result<Response<Incoming>, NoAnswer> {
         if request.version() == Version::HTTP_2 {
-            self.send_http2(request, shared).await
+            self.send_http2(request, context).await
         } else {
-            self.send_http1(request, shared).await
+            self.send_http1(request, context).await
         }
     }
 
     async fn send_http1(
         &self,
-        mut request: Request<OnwardBody>,
-        shared: &Shared,
+        mut request: Request<ForwardedBody>,
+        context: &Context,
     ) -> Result<Response<Incoming>, NoAnswer> {
         // Requests of an HTTP/1 client come one after the other, so nobody waits for the lock.
         let mut kept = self.http1.lock().await;
@@ -93,10 +94,10 @@ impl Onward {
                 },
             }
         }
-        let wire = connect(shared, self.origin).await.map_err(|source| self.unreachable(source))?;
+        let stream = connect(context, self.origin).await.map_err(|source| self.unreachable(source))?;
         let (sender, connection) = http1::Builder::new()
             .preserve_header_case(true)
-            .handshake(TokioIo::new(wire))
+            .handshake(TokioIo::new(stream))
             .await
             .map_err(|source| self.broke_off(source))?;
         let mut link = Link { sender, _task: run(connection) };
@@ -107,12 +108,12 @@ impl Onward {
 
     async fn send_http2(
         &self,
-        mut request: Request<OnwardBody>,
-        shared: &Shared,
+        mut request: Request<ForwardedBody>,
+        context: &Context,
     ) -> Result<Response<Incoming>, NoAnswer> {
         // A second try on a new connection is for requests that the application has certainly not seen.
         for _ in 0..2 {
-            let mut sender = self.http2_sender(shared).await?;
+            let mut sender = self.http2_sender(context).await?;
             match sender.try_send_request(request).await {
                 Ok(response) => return Ok(response),
                 Err(mut failed) => match failed.take_message() {
@@ -128,18 +129,18 @@ impl Onward {
         Err(self.unreachable(source))
     }
 
-    async fn http2_sender(&self, shared: &Shared) -> Result<http2::SendRequest<OnwardBody>, NoAnswer> {
+    async fn http2_sender(&self, context: &Context) -> Result<http2::SendRequest<ForwardedBody>, NoAnswer> {
         let mut kept = self.http2.lock().await;
         if let Some(link) = &mut *kept
             && link.sender.ready().await.is_ok()
         {
             return Ok(link.sender.clone());
         }
-        let wire = connect(shared, self.origin).await.map_err(|source| self.unreachable(source))?;
+        let stream = connect(context, self.origin).await.map_err(|source| self.unreachable(source))?;
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .initial_stream_window_size(1 << 20)
             .initial_connection_window_size(4 << 20)
-            .handshake(TokioIo::new(wire))
+            .handshake(TokioIo::new(stream))
             .await
             .map_err(|source| self.broke_off(source))?;
         let link = Link { sender: sender.clone(), _task: run(connection) };
@@ -165,21 +166,21 @@ fn run(connection: impl Future<Output = hyper::Result<()>> + Send + 'static) -> 
 }
 
 /// The client's request body, streamed.
-pub(crate) struct OnwardBody {
+pub(crate) struct ForwardedBody {
     from: Incoming,
     /// Asking the client for its body is put off until the application asks.
     wait: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
     _busy: Busy,
 }
 
-impl OnwardBody {
-    pub(super) fn new(from: Incoming, busy: Busy) -> Self {
+impl ForwardedBody {
+    pub(crate) fn new(from: Incoming, busy: Busy) -> Self {
         Self { from, wait: None, _busy: busy }
     }
 }
 
 /// Lets the application decide whether the body is sent at all.
-pub(super) fn wait_for_continue(request: &mut Request<OnwardBody>) {
+pub(crate) fn wait_for_continue(request: &mut Request<ForwardedBody>) {
     let continued = Arc::new(Notify::new());
     let asked = Arc::clone(&continued);
     on_informational(request, move |interim| {
@@ -192,13 +193,13 @@ pub(super) fn wait_for_continue(request: &mut Request<OnwardBody>) {
     }));
 }
 
-impl Body for OnwardBody {
+impl Body for ForwardedBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
+        cx: &mut task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         if let Some(wait) = &mut self.wait {
             match wait.as_mut().poll(cx) {

@@ -11,8 +11,6 @@ use hyper::{
 use mediatype::{MediaType, media_type};
 use serde_json::json;
 
-use super::body::AnswerBody;
-
 /// Tells clients and people that a response was injected.
 const MARKER: HeaderName = HeaderName::from_static("x-httpfault");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
@@ -21,7 +19,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const OFFERED: [MediaType<'static>; 2] = [media_type!(TEXT / PLAIN), media_type!(APPLICATION / JSON)];
 
 /// Everything that injected responses of one fault have in common.
-pub(crate) struct Replacements {
+pub(crate) struct Injected {
     status: StatusCode,
     /// Where the status has no standard phrase.
     reason: Option<ReasonPhrase>,
@@ -29,8 +27,6 @@ pub(crate) struct Replacements {
     headers: HeaderMap,
     text: Prepared,
     json: Prepared,
-    /// Whether the application is called and only its status replaced.
-    pub(crate) calls_application: bool,
 }
 
 /// One representation. The headers are complete, so that a request costs one clone.
@@ -39,7 +35,7 @@ struct Prepared {
     headers: HeaderMap,
 }
 
-impl Replacements {
+impl Injected {
     pub(crate) fn new(fault: &Fault, experiment_id: &ExperimentId) -> Self {
         // The contract allows 200 to 599 and the driver checked it.
         let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
@@ -57,19 +53,18 @@ impl Replacements {
             Some(_) => None,
             None => Some(ReasonPhrase::from_static(b"Injected Fault")),
         };
-        let calls_application = fault.replacement.is_none();
-        Self { status, reason, headers, text, json, calls_application }
+        Self { status, reason, headers, text, json }
     }
 
     /// The whole injected response for a request.
-    pub(crate) fn response(&self, method: &Method, accept: &HeaderMap) -> Response<AnswerBody> {
+    pub(crate) fn response(&self, method: &Method, accept: &HeaderMap) -> Response<Bytes> {
         let prepared = if prefers_json(accept) { &self.json } else { &self.text };
-        let mut response = Response::new(AnswerBody::full(prepared.body.clone()));
+        let mut response = Response::new(prepared.body.clone());
         *response.headers_mut() = prepared.headers.clone();
         if *method == Method::HEAD && !is_bodiless(self.status) {
             // The length that GET would have had (RFC 9110 section 9.3.2).
             response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(prepared.body.len()));
-            *response.body_mut() = AnswerBody::empty();
+            *response.body_mut() = Bytes::new();
         }
         if self.status == StatusCode::RESET_CONTENT {
             response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(0));
