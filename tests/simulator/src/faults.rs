@@ -14,7 +14,10 @@ pub struct Faults {
     lost_next: usize,
     lost_hosts: HashSet<String>,
     undeliverable_hosts: HashSet<String>,
+    stopped_agents: HashSet<String>,
     doubled_next: usize,
+    rate_exceeded_next: usize,
+    names_no_instance: bool,
 }
 
 /// What happens to the answer of a call that was carried out.
@@ -34,6 +37,7 @@ pub(crate) enum Fate {
     Delivered,
     Lost,
     Doubled,
+    RateExceeded,
 }
 
 #[derive(Debug)]
@@ -112,6 +116,28 @@ impl Faults {
         self.doubled_next = commands;
     }
 
+    /// Accepts the next `commands` SendCommand calls and then cancels them for the account's limit of pending
+    /// invocations: the command says "Rate Exceeded", and there are no invocations.
+    pub fn exceed_rate_of_next_commands(&mut self, commands: usize) {
+        self.rate_exceeded_next = commands;
+    }
+
+    /// The SSM agent of this instance is down, as during an upgrade: scripts go on, messages and results wait, and it
+    /// still shows as Online.
+    pub fn stop_agent(&mut self, instance: &str) {
+        self.stopped_agents.insert(instance.to_owned());
+    }
+
+    /// It is up again and takes what has waited.
+    pub fn start_agent(&mut self, instance: &str) {
+        self.stopped_agents.remove(instance);
+    }
+
+    /// InvalidInstanceId does not say which instances are meant.
+    pub fn name_no_instance(&mut self) {
+        self.names_no_instance = true;
+    }
+
     /// Switches everything off.
     pub fn clear(&mut self) {
         *self = Faults::default();
@@ -154,6 +180,8 @@ impl Faults {
             Fate::Lost
         } else if take(&mut self.doubled_next) {
             Fate::Doubled
+        } else if take(&mut self.rate_exceeded_next) {
+            Fate::RateExceeded
         } else {
             Fate::Delivered
         }
@@ -161,6 +189,14 @@ impl Faults {
 
     pub(crate) fn loses(&self, instance: &str) -> bool {
         self.lost_hosts.contains(instance)
+    }
+
+    pub(crate) fn agent_is_stopped(&self, instance: &str) -> bool {
+        self.stopped_agents.contains(instance)
+    }
+
+    pub(crate) fn names_instances(&self) -> bool {
+        !self.names_no_instance
     }
 
     pub(crate) fn is_undeliverable(&self, instance: &str) -> bool {

@@ -4,36 +4,23 @@ mod job;
 mod mountpoint;
 mod namespace;
 mod processes;
+mod queue;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::Semaphore;
-
 pub(crate) use job::Job;
 pub(crate) use mountpoint::{Mountpoint, MountpointError};
 pub(crate) use processes::Census;
+pub use queue::Occupied;
+pub(crate) use queue::Queue;
 
 use crate::world::HostSetup;
 use namespace::Host;
 
 /// Directories that every host has for itself.
 pub(crate) const PRIVATE: [&str; 2] = ["/run/httpfault", "/var/lib/httpfault"];
-
-/// Commands that run at once on an instance (Mds.CommandWorkersLimit).
-const WORKERS: usize = 5;
-/// Commands that the agent takes on top (CommandWorkerBufferLimit).
-const BUFFER: usize = 5;
-
-/// What the SSM agent of an instance has in hand.
-#[derive(Debug)]
-pub(crate) struct Queue {
-    /// Accepted commands: running or waiting for a worker.
-    pub(crate) inbox: Semaphore,
-    /// Free workers.
-    pub(crate) workers: Semaphore,
-}
 
 /// All hosts, made when they are first needed.
 #[derive(Debug)]
@@ -51,9 +38,7 @@ impl Hosts {
 
     pub(crate) fn queue(&self, instance: &str) -> Arc<Queue> {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        let new =
-            || Arc::new(Queue { inbox: Semaphore::new(WORKERS + BUFFER), workers: Semaphore::new(WORKERS) });
-        Arc::clone(queues.entry(instance.to_owned()).or_insert_with(new))
+        Arc::clone(queues.entry(instance.to_owned()).or_default())
     }
 
     /// Where a host keeps its files on this machine.

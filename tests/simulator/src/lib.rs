@@ -21,6 +21,7 @@
 //! - **Commands run for real**: a script sent with SendCommand is executed by `sh` on this machine as the SSM agent
 //!   does it, each simulated host in its own mount namespace ([`HostSetup`]), unless [`Execution::stub`] answers in
 //!   its place. Real execution needs root.
+//! - **Timing** ([`Timing`]) is quick, unless a test asks for the real agent's ([`Timing::harsh`]).
 //! - **Faults** ([`Faults`]) are what AWS does on a bad day: throttling, refusals, lost and repeated commands.
 //! - **Calls** ([`Call`]) are recorded, for assertions.
 //! - Dropping the [`Simulator`] ends every process that its hosts still run, also those in sessions of their own.
@@ -49,9 +50,10 @@ pub mod python;
 
 pub use call::{Call, Outcome};
 pub use faults::{AfterCall, Faults};
+pub use host::Occupied;
 pub use identity::{Policy, PolicyError, Role, User};
 pub use simulator::{Builder, Simulator, SimulatorError};
-pub use ssm::{CommandView, Execution, Finished, InvocationView, Status, Stub, StubCall, Timing};
+pub use ssm::{CommandView, Execution, Finished, InvocationView, Messages, Status, Stub, StubCall, Timing};
 pub use world_file::{WorldFileError, read_world};
 
 pub use world::{

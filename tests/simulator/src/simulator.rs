@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::call::Call;
 use crate::debug_chain;
 use crate::faults::Faults;
-use crate::host::{Mountpoint, MountpointError, PRIVATE};
+use crate::host::{Mountpoint, MountpointError, Occupied, PRIVATE};
 use crate::http;
 use crate::identity::User;
 use crate::ssm::{CommandView, Execution, Timing};
@@ -214,6 +214,36 @@ impl Simulator {
     /// scripts that ran end as Failed.
     pub fn reboot(&self, instance: &str) {
         self.shared.hosts.crash(instance);
+    }
+
+    /// Terminates an instance, as Spot or a scale-in does: its processes are gone, its tasks STOPPED, SendCommand
+    /// refuses it, and Systems Manager still shows it as Online.
+    pub fn terminate(&self, instance: &str) {
+        self.edit(|world| {
+            if let Some(managed) = world.managed_mut(instance) {
+                managed.terminated = true;
+            }
+            let tasks = world.clusters.iter_mut().flat_map(|cluster| &mut cluster.tasks);
+            let here = tasks.filter(|task| task.ec2_instance_id.as_deref() == Some(instance));
+            here.for_each(|task| task.stop(&format!("Host EC2 (instance {instance}) terminated.")));
+        });
+        self.shared.hosts.crash(instance);
+    }
+
+    /// Kills the document workers of all scripts that run on an instance. The scripts go on; after
+    /// [`Timing::lost_worker`](crate::Timing::lost_worker) the agent reports them as Failed.
+    pub fn kill_document_workers(&self, instance: &str) {
+        self.shared.read(|state| {
+            let invocations = state.commands.iter().flat_map(|command| &command.invocations);
+            let running = invocations.filter(|one| one.instance_id == instance && one.started.is_some());
+            running.for_each(|one| one.worker_died.cancel());
+        });
+    }
+
+    /// Keeps so many of an instance's five workers busy, as other users of Run Command do, until the result is
+    /// dropped. `None` if there are not so many free ones.
+    pub fn occupy(&self, instance: &str, workers: u32) -> Option<Occupied> {
+        self.shared.hosts.queue(instance).occupy(workers)
     }
 }
 

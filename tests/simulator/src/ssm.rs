@@ -16,7 +16,7 @@ mod shapes;
 use serde_json::Value;
 
 pub use command::{CommandView, InvocationView, Status};
-pub use execution::{Execution, Finished, Stub, StubCall, Timing};
+pub use execution::{Execution, Finished, Messages, Stub, StubCall, Timing};
 
 pub(crate) use command::{Command, Invocation};
 pub(crate) use finish::{Ended, How};

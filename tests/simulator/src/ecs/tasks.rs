@@ -64,8 +64,7 @@ pub(super) fn list(context: &mut Context<'_>, request: Value) -> Result<Value, A
             && request.launch_type.as_deref().is_none_or(|wanted| wanted == launch_type(task.launch_type))
             && host.as_ref().is_none_or(|host| task.ec2_instance_id.as_ref() == Some(host))
     };
-    let arns =
-        cluster.tasks.iter().filter(wanted).map(|task| world.task_arn(&cluster.name, &task.id)).collect();
+    let arns = cluster.tasks.iter().filter(wanted).map(|task| arn(world, cluster, task)).collect();
     list_page("taskArns", arns, request.max_results, 100, request.next_token.as_deref())
 }
 
@@ -99,13 +98,12 @@ fn shape(world: &World, cluster: &Cluster, task: &Task) -> Value {
     let instance =
         host.and_then(|id| cluster.container_instances.iter().find(|one| one.ec2_instance_id == *id));
     let mut shape = json!({
-        "taskArn": world.task_arn(&cluster.name, &task.id),
+        "taskArn": arn(world, cluster, task),
         "clusterArn": world.cluster_arn(&cluster.name),
         "taskDefinitionArn": world.ecs_arn("task-definition", &task.task_definition),
         "lastStatus": task_status(task.last_status),
         "desiredStatus": task_status(task.desired_status),
         "group": task.group,
-        "launchType": launch_type(task.launch_type),
         "connectivity": "CONNECTED",
         "healthStatus": "UNKNOWN",
         "cpu": "256",
@@ -119,8 +117,15 @@ fn shape(world: &World, cluster: &Cluster, task: &Task) -> Value {
         "attachments": if eni { vec![interface(&attachment)] } else { Vec::new() },
         "containers": task.containers.iter().map(|one| container(world, cluster, task, one)).collect::<Vec<_>>(),
     });
+    match &task.capacity_provider {
+        Some(name) => shape["capacityProviderName"] = json!(name),
+        None => shape["launchType"] = json!(launch_type(task.launch_type)),
+    }
     if let Some(instance) = instance {
-        let path = format!("{}/{}", cluster.name, instance.id);
+        let path = match task.short_arns {
+            true => instance.id.clone(),
+            false => format!("{}/{}", cluster.name, instance.id),
+        };
         shape["containerInstanceArn"] = json!(world.ecs_arn("container-instance", &path));
     }
     if let (Some(reason), Some(at)) = (&task.stopped_reason, task.stopped_at) {
@@ -132,6 +137,13 @@ fn shape(world: &World, cluster: &Cluster, task: &Task) -> Value {
         shape["startedAt"] = json!(epoch(task.created_at));
     }
     shape
+}
+
+fn arn(world: &World, cluster: &Cluster, task: &Task) -> String {
+    match task.short_arns {
+        true => world.ecs_arn("task", &task.id),
+        false => world.task_arn(&cluster.name, &task.id),
+    }
 }
 
 fn interface(arn: &str) -> Value {
@@ -158,7 +170,7 @@ fn container(world: &World, cluster: &Cluster, task: &Task, container: &Containe
     };
     let mut shape = json!({
         "containerArn": world.ecs_arn("container", &path),
-        "taskArn": world.task_arn(&cluster.name, &task.id),
+        "taskArn": arn(world, cluster, task),
         "name": container.name,
         "image": container.image,
         "lastStatus": task_status(container.last_status),

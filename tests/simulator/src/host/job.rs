@@ -37,6 +37,8 @@ pub(crate) struct Job<'a> {
     pub(crate) timeout: Duration,
     /// Whether CancelCommand was called.
     pub(crate) cancelled: &'a CancellationToken,
+    /// Whether the document worker was killed: the script goes on, and nobody reads what it writes.
+    pub(crate) worker_died: &'a CancellationToken,
 }
 
 impl Job<'_> {
@@ -85,6 +87,12 @@ impl Job<'_> {
             tokio::select! {
                 end = &mut end => break end,
                 how = &mut killed, if stopped.is_none() => stopped = Some(how),
+                () = self.worker_died.cancelled() => return Ok(Ended {
+                    how: How::Lost,
+                    stdout: String::new(),
+                    stderr: String::new(),
+                    cancel_requested: self.cancelled.is_cancelled(),
+                }),
             }
         };
         Ok(Ended {

@@ -84,6 +84,8 @@ pub(crate) struct Invocation {
     /// Process groups of the scripts that were started for it.
     pub(crate) process_groups: Vec<u32>,
     pub(crate) cancel: CancellationToken,
+    /// Its document worker was killed; the script goes on without one.
+    pub(crate) worker_died: CancellationToken,
 }
 
 /// A command as a test sees it.
@@ -148,6 +150,9 @@ impl Command {
 
     /// The command's own status and details, from those of its invocations.
     pub(crate) fn status(&self) -> (Status, &'static str) {
+        if self.fate == Fate::RateExceeded {
+            return (Status::Failed, details::RATE_EXCEEDED);
+        }
         let has = |status| self.invocations.iter().any(|invocation| invocation.status == status);
         let all = |status| self.invocations.iter().all(|invocation| invocation.status == status);
         if has(Status::Cancelling) {
@@ -187,6 +192,7 @@ pub(super) mod details {
     pub(crate) const EXECUTION: &str = "Execution Timed Out";
     pub(crate) const UNDELIVERABLE: &str = "Undeliverable";
     pub(crate) const TERMINATED: &str = "Terminated";
+    pub(crate) const RATE_EXCEEDED: &str = "Rate Exceeded";
 }
 
 impl Invocation {
@@ -203,6 +209,7 @@ impl Invocation {
             finished: None,
             process_groups: Vec::new(),
             cancel: CancellationToken::new(),
+            worker_died: CancellationToken::new(),
         }
     }
 

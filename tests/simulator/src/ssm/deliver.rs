@@ -41,6 +41,7 @@ struct Delivery {
     deadline: Instant,
     fate: Fate,
     cancel: CancellationToken,
+    worker_died: CancellationToken,
 }
 
 /// Starts a task for each invocation.
@@ -69,6 +70,7 @@ pub(super) fn start(shared: Arc<Shared>, command: &Command) {
             deadline: Instant::now() + Duration::from_secs_f64(delivery_timeout),
             fate: command.fate,
             cancel: invocation.cancel.clone(),
+            worker_died: invocation.worker_died.clone(),
         };
         tokio::spawn(delivery.run());
     }
@@ -92,12 +94,15 @@ impl Delivery {
             return self.end_undelivered(Status::Cancelled, details::TERMINATED);
         }
         let queue = self.shared.hosts.queue(&self.instance_id);
+        let messages = self.shared.timing.messages;
         let delivered = async {
             tokio::time::sleep(self.shared.timing.delivery).await;
-            let reached = self.reach().await;
-            (reached, queue.inbox.acquire().await)
+            match self.reach().await {
+                true => (true, queue.accept(messages).await),
+                false => (false, None),
+            }
         };
-        let (reached, inbox) = tokio::select! {
+        let (reached, place) = tokio::select! {
             delivered = delivered => delivered,
             () = self.cancel.cancelled() => return,
             () = tokio::time::sleep_until(self.deadline) => {
@@ -108,7 +113,7 @@ impl Delivery {
             return self.end_undelivered(Status::Failed, details::UNDELIVERABLE);
         }
         // Acknowledged: InProgress from here, even while all workers are busy.
-        if inbox.is_err() || !self.acknowledge() {
+        if place.is_none() || !self.acknowledge() {
             return;
         }
         let ended = tokio::select! {
@@ -116,11 +121,15 @@ impl Delivery {
                 Ok(_worker) => self.execute().await,
                 Err(_) => return,
             },
-            () = self.cancel_arrives() => Ended {
-                how: How::Cancelled, stdout: String::new(), stderr: String::new(), cancel_requested: true,
+            () = self.cancel_arrives() => match messages {
+                None => Ended {
+                    how: How::Cancelled, stdout: String::new(), stderr: String::new(), cancel_requested: true,
+                },
+                // A worker drops it when its turn comes, and nobody hears of it.
+                Some(_) => return drop(queue.workers.acquire().await),
             },
         };
-        self.online().await;
+        self.travels().await;
         self.report(ended);
     }
 
@@ -136,20 +145,23 @@ impl Delivery {
                 {
                     return Some(false);
                 }
-                (is_online(state, instance) && !state.faults.loses(instance)).then_some(true)
+                (is_heard(state, instance) && !state.faults.loses(instance)).then_some(true)
             })
             .await
     }
 
-    /// Messages travel only while the instance is online.
-    async fn online(&self) {
-        self.shared.until(|state| is_online(state, &self.instance_id).then_some(())).await;
+    /// Messages travel only while the instance's agent is there.
+    async fn travels(&self) {
+        self.shared.until(|state| is_heard(state, &self.instance_id).then_some(())).await;
     }
 
     async fn cancel_arrives(&self) {
         self.cancel.cancelled().await;
         tokio::time::sleep(self.shared.timing.delivery).await;
-        self.online().await;
+        self.travels().await;
+        if let Some(pace) = self.shared.timing.messages {
+            drop(self.shared.hosts.queue(&self.instance_id).turn(pace).await);
+        }
     }
 
     /// False if CancelCommand was faster.
@@ -221,10 +233,11 @@ impl Delivery {
                 working_directory: self.working_directory.as_deref(),
                 timeout: self.execution_timeout,
                 cancelled: &self.cancel,
+                worker_died: &self.worker_died,
             };
             let ended = job.run(self.cancel_arrives()).await;
             runs += 1;
-            if self.shared.hosts.boots(&self.instance_id) != boots {
+            if ended.how == How::Lost || self.shared.hosts.boots(&self.instance_id) != boots {
                 tokio::time::sleep(self.shared.timing.lost_worker).await;
                 return Ended { how: How::Lost, ..ended };
             }
@@ -268,6 +281,8 @@ impl Delivery {
     }
 }
 
-fn is_online(state: &State, instance: &str) -> bool {
-    state.world.managed_instance(instance).is_some_and(|managed| managed.ping_status == PingStatus::Online)
+fn is_heard(state: &State, instance: &str) -> bool {
+    let managed = state.world.managed_instance(instance);
+    let online = managed.is_some_and(|one| one.ping_status == PingStatus::Online && !one.terminated);
+    online && !state.faults.agent_is_stopped(instance)
 }

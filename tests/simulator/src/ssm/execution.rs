@@ -43,7 +43,8 @@ pub struct Finished {
     pub stderr: String,
 }
 
-/// How long things take that take their time in AWS.
+/// How long things take that take their time in AWS. The default is quick and lenient, for tests that are about
+/// something else; [`Timing::harsh`] is the real agent's.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
     /// From SendCommand (or CancelCommand) to the instance's agent. Default 20 ms.
@@ -56,9 +57,22 @@ pub struct Timing {
     pub invisible: Duration,
     /// The same, as a number of look-ups. Default 0.
     pub invisible_lookups: u32,
-    /// After a reboot, how long until the agent reports commands that it lost as Failed. The real agent takes 60 s;
-    /// the default is 1 s.
+    /// After a reboot or the death of a document worker, how long until the agent reports commands that it lost as
+    /// Failed. The real agent takes 60 s; the default is 1 s.
     pub lost_worker: Duration,
+    /// How an agent takes messages; without it they are taken as they come, and a cancel is never held up.
+    pub messages: Option<Messages>,
+}
+
+/// How the real agent takes its messages, commands and cancels alike: in order, one at a time.
+#[derive(Clone, Copy, Debug)]
+pub struct Messages {
+    /// Shortest pause after a message.
+    pub least: Duration,
+    /// Longest.
+    pub most: Duration,
+    /// A command that finds the queue full holds up everything behind it and tries again in this time.
+    pub again: Duration,
 }
 
 impl Default for Timing {
@@ -69,6 +83,43 @@ impl Default for Timing {
             invisible: Duration::ZERO,
             invisible_lookups: 0,
             lost_worker: Duration::from_secs(1),
+            messages: None,
+        }
+    }
+}
+
+impl Timing {
+    /// As seen with amazon-ssm-agent 3.3: an idle agent takes a message at once, then one every 2 to 2.5 s; a queue
+    /// of five that is full blocks cancels too; a command that is cancelled in the queue is dropped without a reply; a
+    /// dead document worker is noticed after 60 s.
+    pub fn harsh() -> Self {
+        let messages = Messages {
+            least: Duration::from_millis(2000),
+            most: Duration::from_millis(2500),
+            again: Duration::from_secs(10),
+        };
+        Timing {
+            delivery: Duration::from_millis(100),
+            lost_worker: Duration::from_secs(60),
+            messages: Some(messages),
+            ..Timing::default()
+        }
+    }
+
+    /// The same with every time multiplied, so that tests stay short. Execution timeouts stay as they are.
+    pub fn scaled(self, factor: f64) -> Self {
+        let scale = |time: Duration| time.mul_f64(factor);
+        Timing {
+            delivery: scale(self.delivery),
+            delivery_second: scale(self.delivery_second),
+            invisible: scale(self.invisible),
+            lost_worker: scale(self.lost_worker),
+            messages: self.messages.map(|one| Messages {
+                least: scale(one.least),
+                most: scale(one.most),
+                again: scale(one.again),
+            }),
+            ..self
         }
     }
 }

@@ -28,7 +28,7 @@ pub(crate) enum How {
     Cancelled,
     /// The agent killed it because its time was up.
     TimedOut,
-    /// The host was rebooted under it, and the agent lost sight of the script.
+    /// Its document worker died, or the host was rebooted under it: the agent lost sight of the script.
     Lost,
 }
 
@@ -56,7 +56,21 @@ pub(super) struct Shown {
 /// Exit code that means "run me again after a reboot".
 pub(crate) const REBOOT: i32 = 194;
 
+/// All that the agent says of a script that it lost; what the script wrote is gone (outofproc/outofproc.go).
+const LOST: &str = "document process failed unexpectedly: ipc messaging received timeout signal , check \
+    [ssm-document-worker]/[ssm-session-worker] log for crash reason";
+
 pub(super) fn show(ended: Ended) -> Shown {
+    if ended.how == How::Lost {
+        return Shown {
+            status: Status::Failed,
+            details: "Failed",
+            response_code: 1,
+            stdout: String::new(),
+            stderr: String::new(),
+            output: LOST.to_owned(),
+        };
+    }
     let response_code = match ended.how {
         How::Exited(code) => code,
         How::Signalled(_) => -1,
@@ -76,9 +90,8 @@ pub(super) fn show(ended: Ended) -> Shown {
     if status == Status::Failed {
         let why = match ended.how {
             How::Signalled(signal) => format!("signal: {}", signal_name(signal)),
-            How::Exited(_) | How::Cancelled | How::TimedOut => format!("exit status {response_code}"),
-            How::Lost => {
-                "document process failed unexpectedly: ipc messaging received timeout signal".to_owned()
+            How::Exited(_) | How::Cancelled | How::TimedOut | How::Lost => {
+                format!("exit status {response_code}")
             }
         };
         if !stderr.is_empty() {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::command::{Command, Invocation};
 use super::{deliver, document, shapes};
+use crate::faults::Fate;
 use crate::http::{ApiError, Context, read};
 
 static INSTANCE_ID: LazyLock<Option<Regex>> =
@@ -71,10 +72,14 @@ pub(super) fn send(context: &mut Context<'_>, request: Value) -> Result<Value, A
     document::check(&request.parameters)?;
     let world = &context.state.world;
     let known = |id: &str| world.managed_instances.iter().find(|instance| instance.id == id);
-    let bad: Vec<&str> = instances.iter().map(String::as_str).filter(|id| known(id).is_none()).collect();
+    let valid = |id: &str| known(id).is_some_and(|instance| !instance.terminated);
+    let bad: Vec<&str> = instances.iter().map(String::as_str).filter(|id| !valid(id)).collect();
     if !bad.is_empty() {
-        let message =
-            format!("Instances [[{}]] not in a valid state for account {}", bad.join(", "), world.account);
+        let which = match context.state.faults.names_instances() {
+            true => format!("Instances [[{}]]", bad.join(", ")),
+            false => "Instances".to_owned(),
+        };
+        let message = format!("{which} not in a valid state for account {}", world.account);
         return Err(ApiError::new("InvalidInstanceId", message));
     }
     if instances.iter().filter_map(|id| known(id)).any(|instance| instance.platform != platform) {
@@ -83,6 +88,13 @@ pub(super) fn send(context: &mut Context<'_>, request: Value) -> Result<Value, A
         return Err(ApiError::new("UnsupportedPlatformType", message));
     }
 
+    let fate = context.state.faults.take_fate();
+    let invocations = match fate {
+        Fate::RateExceeded => Vec::new(),
+        Fate::Delivered | Fate::Lost | Fate::Doubled => {
+            instances.iter().map(|id| Invocation::new(id)).collect()
+        }
+    };
     let command = Command {
         id: uuid::Uuid::new_v4().to_string(),
         document: request.document_name.rsplit('/').next().unwrap_or_default().to_owned(),
@@ -95,9 +107,9 @@ pub(super) fn send(context: &mut Context<'_>, request: Value) -> Result<Value, A
         max_errors: request.max_errors,
         requested: Timestamp::now(),
         requested_at: Instant::now(),
-        fate: context.state.faults.take_fate(),
+        fate,
         lookups: 0,
-        invocations: instances.iter().map(|id| Invocation::new(id)).collect(),
+        invocations,
     };
     let answer = json!({ "Command": shapes::command(&command) });
     deliver::start(Arc::clone(context.shared), &command);

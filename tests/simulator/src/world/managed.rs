@@ -34,6 +34,9 @@ pub struct ManagedInstance {
     /// Whether the agent is heard.
     #[serde(default = "online")]
     pub ping_status: PingStatus,
+    /// Terminated: SendCommand refuses it, although its ping status goes on to say Online for minutes.
+    #[serde(default)]
+    pub terminated: bool,
     /// Linux or Windows.
     #[serde(default = "linux")]
     pub platform: Platform,
@@ -71,6 +74,7 @@ impl ManagedInstance {
         ManagedInstance {
             id: id.to_owned(),
             ping_status: online(),
+            terminated: false,
             platform: linux(),
             platform_name: amazon_linux(),
             platform_version: v2023(),

@@ -62,6 +62,12 @@ pub struct Task {
     pub ec2_instance_id: Option<String>,
     /// Where it runs.
     pub launch_type: LaunchType,
+    /// Capacity provider that placed it: its launch type is then not shown.
+    #[serde(default)]
+    pub capacity_provider: Option<String>,
+    /// Its ARN and that of its instance are in the format of before 2018, without the cluster's name.
+    #[serde(default)]
+    pub short_arns: bool,
     /// Such as `service:web`.
     #[serde(default)]
     pub group: String,
@@ -138,6 +144,8 @@ impl Task {
             id: task_id(),
             ec2_instance_id: None,
             launch_type: LaunchType::Fargate,
+            capacity_provider: None,
+            short_arns: false,
             group: "family:app".to_owned(),
             task_definition: "app:1".to_owned(),
             last_status: TaskStatus::Running,
@@ -166,6 +174,18 @@ impl Task {
     /// Sets the launch type.
     pub fn launch_type(mut self, launch_type: LaunchType) -> Self {
         self.launch_type = launch_type;
+        self
+    }
+
+    /// Lets a capacity provider have placed it.
+    pub fn capacity_provider(mut self, name: &str) -> Self {
+        self.capacity_provider = Some(name.to_owned());
+        self
+    }
+
+    /// Gives it ARNs in the old format.
+    pub fn short_arns(mut self) -> Self {
+        self.short_arns = true;
         self
     }
 

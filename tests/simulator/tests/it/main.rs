@@ -10,6 +10,7 @@ mod moto;
 mod ecs;
 mod execution;
 mod faults;
+mod harsh;
 mod hosts;
 mod permissions;
 mod program;
