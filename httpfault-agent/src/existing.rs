@@ -3,22 +3,20 @@
 use std::{
     collections::{HashMap, HashSet},
     net::{Shutdown, SocketAddr},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use procfs::{
-    net::{TcpNetEntry, TcpState},
-    process::Process,
-};
+use procfs::process::Process;
 use rustix::io::ioctl_fionread;
 use socket2::Socket;
 
 use crate::{
     cgroup::Cgroup,
     drain::{History, Sample},
+    netns::Netns,
     scope::Scope,
-    sockets::{self, Held, canonical},
+    sockets::{self, Connection, Held, canonical},
     sys,
 };
 
@@ -36,7 +34,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(2);
 
 /// Finds a target's connections.
 pub(crate) struct Finder {
-    pid: u32,
+    netns: Arc<Netns>,
     cgroup: Cgroup,
     scope: Scope,
     port: u16,
@@ -52,7 +50,7 @@ pub(crate) struct Tally {
 }
 
 /// One existing connection.
-struct Connection {
+struct Watched {
     held: Held,
     client: SocketAddr,
     history: History,
@@ -79,31 +77,25 @@ impl Tally {
 }
 
 impl Finder {
-    pub(crate) fn new(pid: u32, cgroup: Cgroup, scope: Scope, port: u16) -> Self {
-        Self { pid, cgroup, scope, port }
+    pub(crate) fn new(netns: Arc<Netns>, cgroup: Cgroup, scope: Scope, port: u16) -> Self {
+        Self { netns, cgroup, scope, port }
     }
 
-    /// The target's established connections in scope, by inode, without those that the agent itself made.
+    /// The target's established connections in scope, by cookie, without those that the agent itself made.
     fn established(&self) -> anyhow::Result<HashMap<u64, (Held, SocketAddr)>> {
-        let entries = sockets::in_namespace_of(self.pid)?;
         let held = sockets::held_by(&self.cgroup.processes()?);
-        let agents = sockets::held_by(&[Process::myself()?]);
-        let agent_ends: HashSet<SocketAddr> = entries
-            .iter()
-            .filter(|entry| agents.contains_key(&entry.inode))
-            .map(|entry| canonical(entry.local_address))
+        let own = sockets::held_by(&[Process::myself()?]);
+        let agents: HashSet<SocketAddr> = sockets::connected_to(&self.netns, self.port)?
+            .into_iter()
+            .filter(|connection| own.contains_key(&connection.inode))
+            .map(|connection| connection.local)
             .collect();
-        let ours = |entry: &&TcpNetEntry| {
-            let local = canonical(entry.local_address);
-            entry.state == TcpState::Established
-                && local.port() == self.port
-                && self.scope.serves(local.ip())
-                && !agent_ends.contains(&canonical(entry.remote_address))
+        let ours = |connection: &Connection| {
+            self.scope.serves(connection.local.ip()) && !agents.contains(&connection.remote)
         };
-        let with_holder = |entry: &TcpNetEntry| {
-            Some((entry.inode, (*held.get(&entry.inode)?, canonical(entry.remote_address))))
-        };
-        Ok(entries.iter().filter(ours).filter_map(with_holder).collect())
+        let found = sockets::established(&self.netns, self.port)?.into_iter().filter(ours);
+        let with_holder = |one: Connection| Some((one.cookie, (*held.get(&one.inode)?, one.remote)));
+        Ok(found.filter_map(with_holder).collect())
     }
 
     /// Takes note of the connections that are open now.
@@ -137,7 +129,7 @@ impl Finder {
     /// Closes existing connections as soon as they are idle, until it is dropped.
     pub(crate) async fn drain(&self, tally: &Tally) -> anyhow::Result<()> {
         let began = Instant::now();
-        let mut connections: HashMap<u64, Connection> = HashMap::new();
+        let mut connections: HashMap<u64, Watched> = HashMap::new();
         let mut listed: Option<Instant> = None;
         loop {
             let number = u32::try_from(connections.len()).unwrap_or(u32::MAX);
@@ -147,13 +139,13 @@ impl Finder {
                 listed = Some(Instant::now());
                 let established = self.established()?;
                 let mut found = tally.found.lock().unwrap_or_else(PoisonError::into_inner);
-                for (inode, (held, client)) in established {
-                    if let Some(known) = connections.get_mut(&inode) {
+                for (cookie, (held, client)) in established {
+                    if let Some(known) = connections.get_mut(&cookie) {
                         known.held = held;
                     } else if arrivals || found.contains(&client) {
                         found.insert(client);
-                        let fresh = Connection { held, client, history: History::default(), told: None };
-                        connections.insert(inode, fresh);
+                        let fresh = Watched { held, client, history: History::default(), told: None };
+                        connections.insert(cookie, fresh);
                     }
                 }
             }
@@ -173,7 +165,7 @@ impl Finder {
     }
 }
 
-impl Connection {
+impl Watched {
     /// Looks at the connection through a borrowed descriptor, and tells its application that it ends if it is idle.
     fn look(&mut self) -> Look {
         let Ok(socket) = borrow(self.held, self.client) else { return Look::Gone };

@@ -18,7 +18,6 @@ use httpfault_common::{
     },
 };
 use httpfault_responder::{Config, Destination, FinishReport, Limits, Responder};
-use procfs::net::{TcpNetEntry, TcpState};
 use tokio::{io::unix::AsyncFd, sync::Notify, time::timeout};
 
 use heartbeat::Heartbeat;
@@ -88,7 +87,7 @@ impl Fault {
 
     async fn try_inject(target: Target, run: &Run) -> anyhow::Result<Self> {
         let spec = &*run.spec;
-        let gone = sys::watch_process(target.pid)?;
+        let gone = sys::readable(target.process.watch()?)?;
         let responders = listen::bind(&target.netns, spec.proxy_port)?;
         let sockets = target.netns.socket_maker().context("entering the target's network namespace")?;
         let token = format!("{:032x}", fastrand::u128(..));
@@ -109,8 +108,12 @@ impl Fault {
         let responder = httpfault_responder::start(listen::accepting(&responders)?, config);
         let unified = target.cgroup.unified().context("opening the target's cgroup")?;
         let datapath = Arc::new(Mutex::new(load(&target, run, unified.as_ref(), &responders)?));
-        let pooled =
-            Pooled::find(Finder::new(target.pid, target.cgroup.clone(), target.scope.clone(), spec.port))?;
+        let pooled = Pooled::find(Finder::new(
+            Arc::clone(&target.netns),
+            target.cgroup.clone(),
+            target.scope.clone(),
+            spec.port,
+        ))?;
         let heartbeat = Heartbeat::start(Arc::clone(&datapath), responder.stats(), Arc::clone(&run.lapsed))?;
         let mut fault =
             Self { target, datapath, responder, heartbeat, gone, pooled, spec: Arc::clone(&run.spec) };
@@ -246,11 +249,7 @@ impl Fault {
 
     /// Returns when no handshake for the target's port is under way in its namespace.
     async fn handshakes_over(&self) {
-        let under_way = |entry: &TcpNetEntry| {
-            entry.state == TcpState::SynRecv && entry.local_address.port() == self.spec.port
-        };
-        // Without the target's process there is no table to read and no client to wait for.
-        while sockets::in_namespace_of(self.target.pid).is_ok_and(|entries| entries.iter().any(under_way)) {
+        while sockets::handshakes(&self.target.netns, self.spec.port).unwrap_or(false) {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     }

@@ -6,6 +6,7 @@ mod args;
 mod run;
 mod preflight;
 mod target;
+mod process;
 mod sockets;
 mod cgroup;
 mod netns;

@@ -3,22 +3,23 @@
 mod host;
 mod listen;
 
-use std::collections::HashSet;
+use std::{collections::HashSet, sync::Arc};
 
 use anyhow::Context as _;
 use httpfault_common::{
     abi::MAX_ADDRESSES,
     contract::{CheckReport, ExistingConnections, InjectedTarget, Problem, RunSpec, TargetSelector},
 };
-use procfs::net::TcpState;
 
 use crate::{
     args::Sources,
     cgroup::Cgroup,
     netns::Netns,
+    process::Process,
     scope::{AUTO, InterfaceAddress, Scope},
-    sockets, state,
-    target::{self, Candidate, Resolved},
+    sockets::{self, Listener},
+    state,
+    target::{self, Resolved},
 };
 
 /// A target that is ready to be injected.
@@ -29,12 +30,12 @@ pub(crate) struct Target {
     /// What it was found to be.
     pub(crate) found: String,
     pub(crate) source: &'static str,
-    pub(crate) pid: u32,
+    pub(crate) process: Process,
     /// The listening container's cgroup.
     pub(crate) cgroup: Cgroup,
     /// Cgroups of all containers of the task that share the namespace: where in-task clients are.
     pub(crate) client_cgroups: Vec<Cgroup>,
-    pub(crate) netns: Netns,
+    pub(crate) netns: Arc<Netns>,
     pub(crate) scope: Scope,
 }
 
@@ -144,9 +145,7 @@ fn ready(
         })
     };
     let chosen = listen::choose(selector, resolved, spec.port).map_err(one)?;
-    let netns = Netns::of_process(chosen.candidate.pid)
-        .with_context(|| format!("opening the network namespace of {}", chosen.candidate.found))
-        .map_err(unreadable)?;
+    let netns = Arc::clone(&chosen.candidate.netns);
     let own = interface_addresses(&netns).map_err(unreadable)?;
     let scope = Scope::of(&chosen.listening, &own, &spec.interface, spec.port);
 
@@ -155,7 +154,7 @@ fn ready(
     match state::conflict(&netns, spec).map_err(unreadable)? {
         Some(conflict) => problems.push(conflict),
         // Otherwise the first fault's responder would be named a second time, as a process on PROXY_PORT.
-        None => problems.extend(proxy_port_problem(chosen.candidate, spec).map_err(unreadable)?),
+        None => problems.extend(proxy_port_problem(&chosen.listeners, spec)),
     }
     if own.len() > MAX_ADDRESSES as usize {
         problems.push(Problem {
@@ -184,15 +183,15 @@ fn ready(
     if !problems.is_empty() {
         return Err(problems);
     }
-    let neighbours = resolved.candidates.iter().filter(|candidate| candidate.netns == chosen.candidate.netns);
+    let neighbours = resolved.candidates.iter().filter(|candidate| candidate.netns.inode() == netns.inode());
     Ok(Target {
         label: selector.to_string(),
         found: chosen.candidate.found.clone(),
         source: resolved.source,
-        pid: chosen.candidate.pid,
+        process: chosen.candidate.process.clone(),
         cgroup: chosen.candidate.cgroup.clone(),
         client_cgroups: neighbours.map(|candidate| candidate.cgroup.clone()).collect(),
-        netns,
+        netns: Arc::clone(&netns),
         scope,
     })
 }
@@ -232,21 +231,19 @@ fn interface_problem(own: &[InterfaceAddress], scope: &Scope, spec: &RunSpec) ->
     })
 }
 
-fn proxy_port_problem(candidate: &Candidate, spec: &RunSpec) -> anyhow::Result<Option<Problem>> {
-    let entries = sockets::in_namespace_of(candidate.pid)?;
-    let taken = entries.iter().find(|entry| {
-        let address = entry.local_address;
-        entry.state == TcpState::Listen
-            && address.port() == spec.proxy_port
+fn proxy_port_problem(listeners: &[Listener], spec: &RunSpec) -> Option<Problem> {
+    let taken = listeners.iter().find(|listener| {
+        let address = listener.address;
+        address.port() == spec.proxy_port
             && (address.ip().is_unspecified() || address.ip().to_canonical().is_loopback())
-    });
-    Ok(taken.map(|entry| Problem {
+    })?;
+    Some(Problem {
         subject: format!("PROXY_PORT {}", spec.proxy_port),
         problem: format!(
             "{} listens on {} in the target's namespace",
-            sockets::owner_of(entry.inode).unwrap_or_else(|| "an unknown process".into()),
-            entry.local_address
+            sockets::owner_of(taken.inode).unwrap_or_else(|| "an unknown process".into()),
+            taken.address
         ),
         next: "choose a free port with --proxy-port".into(),
-    }))
+    })
 }

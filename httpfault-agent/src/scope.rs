@@ -7,7 +7,7 @@ use std::{
 
 use httpfault_common::abi::{address, flag};
 
-use crate::sockets::covers;
+use crate::sockets::{Listener, covers};
 
 /// NETWORK_INTERFACE for every interface.
 pub(crate) const AUTO: &str = "auto";
@@ -93,6 +93,10 @@ impl Scope {
 }
 
 impl Listening {
+    pub(crate) fn at(listener: &Listener) -> Self {
+        Self { ip: listener.address.ip().to_canonical(), only_v6: listener.only_v6 }
+    }
+
     fn serves(self, ip: IpAddr) -> bool {
         let dual = self.ip == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && !self.only_v6;
         covers(self.ip, ip) || (dual && ip.is_ipv4())

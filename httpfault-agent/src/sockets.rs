@@ -1,41 +1,70 @@
 //! TCP sockets of a namespace, and which process holds which.
 
+mod diag;
+
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
 };
 
 use anyhow::Context as _;
-use procfs::{
-    net::{TcpNetEntry, TcpState},
-    process::{FDTarget, Process},
-};
+use diag::{Found, Port, States};
+use procfs::process::{FDTarget, Process};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags};
 use socket2::Socket;
+
+use crate::netns::Netns;
 
 /// A listening socket.
 #[derive(Clone, Debug)]
 pub(crate) struct Listener {
     pub(crate) address: SocketAddr,
+    /// IPV6_V6ONLY.
+    pub(crate) only_v6: bool,
     pub(crate) inode: u64,
 }
 
-/// Every TCP socket in the namespace of a process.
-pub(crate) fn in_namespace_of(pid: u32) -> anyhow::Result<Vec<TcpNetEntry>> {
-    let process = Process::new(i32::try_from(pid)?)?;
-    let mut entries = process.tcp().with_context(|| format!("reading /proc/{pid}/net/tcp"))?;
-    // Without IPv6 in the kernel the file is not there.
-    entries.extend(process.tcp6().unwrap_or_default());
-    Ok(entries)
+/// An established connection. IPv4-mapped IPv6 addresses are the IPv4 addresses that they carry.
+#[derive(Clone, Debug)]
+pub(crate) struct Connection {
+    pub(crate) local: SocketAddr,
+    pub(crate) remote: SocketAddr,
+    pub(crate) inode: u64,
+    /// SO_COOKIE: no other socket has it until the next boot.
+    pub(crate) cookie: u64,
 }
 
-/// The listening sockets among them.
-pub(crate) fn listeners(entries: &[TcpNetEntry]) -> Vec<Listener> {
-    entries
-        .iter()
-        .filter(|entry| entry.state == TcpState::Listen)
-        .map(|entry| Listener { address: entry.local_address, inode: entry.inode })
-        .collect()
+/// Every listening socket in a namespace.
+pub(crate) fn listeners(netns: &Netns) -> anyhow::Result<Vec<Listener>> {
+    let found = diag::dump(netns, States::Listening, Port::Any)?.into_iter();
+    Ok(found
+        .map(|socket| Listener { address: socket.local, only_v6: socket.only_v6, inode: socket.inode })
+        .collect())
+}
+
+/// Every established connection in a namespace whose own port is this one.
+pub(crate) fn established(netns: &Netns, port: u16) -> anyhow::Result<Vec<Connection>> {
+    Ok(connections(diag::dump(netns, States::Established, Port::Own(port))?))
+}
+
+/// Every established connection in a namespace whose peer's port is this one.
+pub(crate) fn connected_to(netns: &Netns, port: u16) -> anyhow::Result<Vec<Connection>> {
+    Ok(connections(diag::dump(netns, States::Established, Port::Peers(port))?))
+}
+
+/// Whether a client's handshake with this port is under way in a namespace.
+pub(crate) fn handshakes(netns: &Netns, port: u16) -> anyhow::Result<bool> {
+    Ok(!diag::dump(netns, States::Handshake, Port::Own(port))?.is_empty())
+}
+
+fn connections(found: Vec<Found>) -> Vec<Connection> {
+    let connection = |socket: Found| Connection {
+        local: canonical(socket.local),
+        remote: canonical(socket.remote),
+        inode: socket.inode,
+        cookie: socket.cookie,
+    };
+    found.into_iter().map(connection).collect()
 }
 
 /// A file descriptor of another process that is a socket.

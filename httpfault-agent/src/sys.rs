@@ -6,8 +6,6 @@ use std::{
     os::fd::{AsFd, AsRawFd, OwnedFd},
 };
 
-use anyhow::Context as _;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tokio::io::{Interest, unix::AsyncFd};
 
 /// `SO_NETNS_COOKIE` (include/uapi/asm-generic/socket.h; Linux 5.14, commit e8b9eab99232).
@@ -28,13 +26,10 @@ pub(crate) fn netns_cookie(socket: impl AsFd) -> io::Result<u64> {
     Ok(cookie)
 }
 
-/// A descriptor that becomes readable when a process ends (pidfd_open(2)).
-pub(crate) fn watch_process(pid: u32) -> anyhow::Result<AsyncFd<OwnedFd>> {
-    let raw = Pid::from_raw(i32::try_from(pid)?).context("no process has pid 0")?;
-    let pidfd = pidfd_open(raw, PidfdFlags::NONBLOCK)
-        .with_context(|| format!("opening the target's process {pid}"))?;
+/// Registers a descriptor, a pidfd for example, to wait until it is readable.
+pub(crate) fn readable(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an OwnedFd is the same open descriptor for as long as it lives.
-    Ok(unsafe { AsyncFd::register_with_interest(pidfd, Interest::READABLE) }?)
+    Ok(unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }?)
 }
 
 fn getsockopt<T: Copy>(

@@ -7,9 +7,12 @@ mod ecs;
 mod http;
 mod proc;
 
+use std::sync::Arc;
+
+use anyhow::Context as _;
 use httpfault_common::contract::{Problem, TargetSelector};
 
-use crate::{args::Sources, cgroup::Cgroup, netns::Netns};
+use crate::{args::Sources, cgroup::Cgroup, netns::Netns, process::Process};
 
 /// A container, as far as a source knew it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,10 +31,9 @@ pub(crate) struct Candidate {
     /// Name in the task definition; what --container-name is compared with.
     pub(crate) name: String,
     /// A process of it, by which its namespace is found and its end is noticed.
-    pub(crate) pid: u32,
+    pub(crate) process: Process,
     pub(crate) cgroup: Cgroup,
-    /// Inode of its network namespace.
-    pub(crate) netns: u64,
+    pub(crate) netns: Arc<Netns>,
 }
 
 /// What a selector was found to mean, before it is known who listens.
@@ -92,15 +94,14 @@ async fn locate(container: &Container, sources: &Sources) -> anyhow::Result<Cand
 }
 
 fn candidate(pid: u32, container: Option<&str>, found: String, name: String) -> anyhow::Result<Candidate> {
-    let netns = Netns::of_process(pid)
-        .map_err(|why| {
-            anyhow::Error::from(why).context(format!("process {pid}: opening its network namespace"))
-        })?
-        .inode();
+    let process = Process::open(pid)?;
+    let netns =
+        Netns::of_process(pid).with_context(|| format!("process {pid}: opening its network namespace"))?;
     let cgroup = Cgroup::of_process(pid, container)?.ok_or_else(|| {
         anyhow::anyhow!(
             "process {pid} is in the root cgroup, where nothing sets it apart from the host's processes"
         )
     })?;
-    Ok(Candidate { found, name, pid, cgroup, netns })
+    process.prove()?;
+    Ok(Candidate { found, name, process, cgroup, netns: Arc::new(netns) })
 }

@@ -15,6 +15,8 @@ use crate::{
 pub(super) struct Chosen<'a> {
     pub(super) candidate: &'a Candidate,
     pub(super) listening: Vec<Listening>,
+    /// Every listener of its namespace.
+    pub(super) listeners: Vec<Listener>,
 }
 
 /// One candidate with the sockets of its namespace.
@@ -85,21 +87,17 @@ pub(super) fn choose<'a>(
             "stop the other process",
         ));
     }
-    let listening = ours
-        .into_iter()
-        .map(|listener| chosen.listening(listener))
-        .collect::<anyhow::Result<Vec<_>>>()
-        .map_err(unreadable)?;
-    Ok(Chosen { candidate: chosen.candidate, listening })
+    let listening = ours.into_iter().map(Listening::at).collect();
+    Ok(Chosen { candidate: chosen.candidate, listening, listeners: chosen.listeners.clone() })
 }
 
 fn inspect(candidate: &Candidate) -> anyhow::Result<Inspected<'_>> {
-    let entries = sockets::in_namespace_of(candidate.pid)?;
+    let listeners = sockets::listeners(&candidate.netns)?;
     let processes = candidate
         .cgroup
         .processes()
         .with_context(|| format!("listing the processes of {}", candidate.found))?;
-    Ok(Inspected { candidate, listeners: sockets::listeners(&entries), held: sockets::held_by(&processes) })
+    Ok(Inspected { candidate, listeners, held: sockets::held_by(&processes) })
 }
 
 impl Inspected<'_> {
@@ -115,16 +113,6 @@ impl Inspected<'_> {
     fn foreign(&self, port: u16) -> Option<String> {
         let listener = self.listeners.iter().find(|listener| listener.address.port() == port)?;
         Some(sockets::owner_of(listener.inode).unwrap_or_else(|| "a process that could not be found".into()))
-    }
-
-    fn listening(&self, listener: &Listener) -> anyhow::Result<Listening> {
-        let ip = listener.address.ip().to_canonical();
-        if ip.is_ipv4() || !ip.is_unspecified() {
-            return Ok(Listening { ip, only_v6: ip.is_ipv6() });
-        }
-        let held = self.held.get(&listener.inode).context("its listening socket was closed meanwhile")?;
-        let only_v6 = held.borrow()?.only_v6().context("asking its listening socket for IPV6_V6ONLY")?;
-        Ok(Listening { ip, only_v6 })
     }
 }
 

@@ -36,7 +36,7 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const LAST_LINES: usize = 15;
 
 /// Modules that the suite needs everywhere, and those of the TC classifier before Linux 6.6.
-const NETWORK: [&str; 1] = ["veth"];
+const NETWORK: [&str; 2] = ["veth", "tcp_diag"];
 const CLASSIFIER: [&str; 2] = ["sch_ingress", "cls_bpf"];
 
 /// Packages, programs, images and logs.

@@ -1,0 +1,207 @@
+//! sock_diag(7): the kernel picks the sockets by state and port, so that tens of thousands in TIME_WAIT cost nothing.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use anyhow::{Context as _, bail};
+use neli::{
+    FromBytes, FromBytesWithInput, Header, Size, ToBytes, TypeSize,
+    consts::{
+        nl::{NlmF, Nlmsg},
+        socket::NlFamily,
+    },
+    err::DeError,
+    nl::{NlPayload, NlmsghdrBuilder},
+    socket::synchronous::NlSocketHandle,
+    types::Buffer,
+    utils::Groups,
+};
+
+use crate::netns::Netns;
+
+/// `SOCK_DIAG_BY_FAMILY` (include/uapi/linux/sock_diag.h).
+const BY_FAMILY: u16 = 20;
+/// `INET_DIAG_SKV6ONLY`, one byte (include/uapi/linux/inet_diag.h).
+const ONLY_V6: u16 = 11;
+/// Bytes before an attribute's value, and to what its length is rounded up (netlink(7)).
+const ATTRIBUTE_HEADER: usize = 4;
+
+/// States of a socket, as bits (include/net/tcp_states.h).
+#[derive(Clone, Copy)]
+pub(super) enum States {
+    Established = 1 << 1,
+    /// TCP_SYN_RECV and TCP_NEW_SYN_RECV: a client's SYN was answered.
+    Handshake = 1 << 3 | 1 << 12,
+    Listening = 1 << 10,
+}
+
+/// Which port is asked for.
+#[derive(Clone, Copy)]
+pub(super) enum Port {
+    Any,
+    Own(u16),
+    Peers(u16),
+}
+
+/// One socket.
+pub(super) struct Found {
+    pub(super) local: SocketAddr,
+    pub(super) remote: SocketAddr,
+    pub(super) inode: u64,
+    pub(super) cookie: u64,
+    /// IPV6_V6ONLY, of listening IPv6 sockets.
+    pub(super) only_v6: bool,
+}
+
+/// `struct inet_diag_req_v2`.
+#[derive(Debug, Size, ToBytes)]
+struct Request {
+    family: u8,
+    protocol: u8,
+    extensions: u8,
+    pad: u8,
+    states: u32,
+    id: Id,
+}
+
+/// `struct inet_diag_sockid`. Ports and addresses are in network order.
+#[derive(Debug, Size, ToBytes, FromBytes)]
+struct Id {
+    source_port: u16,
+    destination_port: u16,
+    source: u128,
+    destination: u128,
+    interface: u32,
+    cookie_low: u32,
+    cookie_high: u32,
+}
+
+impl TypeSize for Id {
+    fn type_size() -> usize {
+        48
+    }
+}
+
+/// `struct inet_diag_msg`, and the attributes that follow.
+#[derive(Debug, Size, FromBytesWithInput, Header)]
+struct Answer {
+    family: u8,
+    state: u8,
+    timer: u8,
+    retransmissions: u8,
+    id: Id,
+    expires: u32,
+    receive_queue: u32,
+    send_queue: u32,
+    user: u32,
+    inode: u32,
+    #[neli(input = "input.checked_sub(Self::header_size()).ok_or(DeError::InvalidInput(input))?")]
+    attributes: Buffer,
+}
+
+/// The TCP sockets of a namespace in these states and with this port.
+pub(super) fn dump(netns: &Netns, states: States, port: Port) -> anyhow::Result<Vec<Found>> {
+    netns
+        .run(|| {
+            let mut found = Vec::new();
+            for family in [libc::AF_INET, libc::AF_INET6] {
+                dump_family(family, states, port, &mut found)?;
+            }
+            anyhow::Ok(found)
+        })
+        .context("entering the network namespace")?
+        .context("listing the sockets of the network namespace (sock_diag)")
+}
+
+fn dump_family(
+    family: libc::c_int,
+    states: States,
+    port: Port,
+    found: &mut Vec<Found>,
+) -> anyhow::Result<()> {
+    let (own, peers) = match port {
+        Port::Any => (0, 0),
+        Port::Own(port) => (port, 0),
+        Port::Peers(port) => (0, port),
+    };
+    let request = Request {
+        family: u8::try_from(family)?,
+        protocol: u8::try_from(libc::IPPROTO_TCP)?,
+        extensions: 0,
+        pad: 0,
+        states: states as u32,
+        id: Id {
+            source_port: own.to_be(),
+            destination_port: peers.to_be(),
+            source: 0,
+            destination: 0,
+            interface: 0,
+            cookie_low: u32::MAX,
+            cookie_high: u32::MAX,
+        },
+    };
+    // Made on this thread, so it is of this thread's namespace.
+    let socket = NlSocketHandle::connect(NlFamily::SockOrInetDiag, None, Groups::empty())?;
+    let message = NlmsghdrBuilder::default()
+        .nl_type(BY_FAMILY)
+        .nl_flags(NlmF::REQUEST | NlmF::DUMP)
+        .nl_payload(NlPayload::Payload(request))
+        .build()?;
+    socket.send(&message)?;
+    loop {
+        let (answers, _groups) = socket.recv::<u16, Answer>()?;
+        for answer in answers {
+            let answer = answer?;
+            match answer.nl_payload() {
+                NlPayload::Payload(answer) => found.push(answer.socket()),
+                NlPayload::Err(refusal) if *refusal.error() == -libc::ENOENT => {
+                    bail!("the kernel can't tell; load its module tcp_diag with modprobe")
+                }
+                NlPayload::Err(refusal) => {
+                    let why = std::io::Error::from_raw_os_error(-*refusal.error());
+                    return Err(why.into());
+                }
+                NlPayload::Ack(_) | NlPayload::DumpExtAck(_) | NlPayload::Empty => {}
+            }
+            if *answer.nl_type() == u16::from(Nlmsg::Done) {
+                return Ok(());
+            }
+        }
+    }
+}
+
+impl Answer {
+    fn socket(&self) -> Found {
+        let id = &self.id;
+        Found {
+            local: self.address(id.source, id.source_port),
+            remote: self.address(id.destination, id.destination_port),
+            inode: self.inode.into(),
+            cookie: u64::from(id.cookie_high) << 32 | u64::from(id.cookie_low),
+            only_v6: self.attribute(ONLY_V6).is_some_and(|value| value.first() == Some(&1)),
+        }
+    }
+
+    fn address(&self, address: u128, port: u16) -> SocketAddr {
+        let octets = address.to_ne_bytes();
+        let [a, b, c, d, ..] = octets;
+        let ip = match libc::c_int::from(self.family) {
+            libc::AF_INET => IpAddr::from(Ipv4Addr::new(a, b, c, d)),
+            _ => IpAddr::from(Ipv6Addr::from(octets)),
+        };
+        SocketAddr::new(ip, u16::from_be(port))
+    }
+
+    /// The value of an attribute.
+    fn attribute(&self, kind: u16) -> Option<&[u8]> {
+        let mut rest = self.attributes.as_ref();
+        loop {
+            let [a, b, c, d, ..] = *rest else { return None };
+            let length = usize::from(u16::from_ne_bytes([a, b]));
+            let value = rest.get(ATTRIBUTE_HEADER..length)?;
+            if u16::from_ne_bytes([c, d]) == kind {
+                return Some(value);
+            }
+            rest = rest.get(length.next_multiple_of(ATTRIBUTE_HEADER)..)?;
+        }
+    }
+}
