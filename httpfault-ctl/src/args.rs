@@ -2,7 +2,7 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::tunables::table::{ACCESS, ALL, Kind, POLICY, Tunable};
+use crate::tunables::table::{ACCESS, Kind, POLICY, Tunable, experiment};
 
 /// Commands in the order of the help.
 pub(crate) const RUN: &str = "run";
@@ -23,8 +23,8 @@ pub(crate) fn command() -> Command {
         .after_help(EXIT_CODES)
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(with(RUN, "Inject, hold, remove, verify and report", ALL))
-        .subcommand(with(PLAN, "Show what run would do; changes nothing", ALL))
+        .subcommand(with(RUN, "Inject, hold, remove, verify and report", &experiment()))
+        .subcommand(with(PLAN, "Show what run would do; changes nothing", &experiment()))
         .subcommand(with(STATUS, "Ask the hosts which faults are on", ACCESS))
         .subcommand(with(REMOVE, "End faults: one experiment's, a service's or the whole cluster's", ACCESS))
         .subcommand(

@@ -7,8 +7,10 @@ mod dispatch;
 mod error;
 mod hosts;
 mod lookup;
+mod one_by_one;
 mod policy;
 mod resolve;
+mod rights;
 pub(crate) mod scripts;
 mod wait;
 
@@ -16,5 +18,6 @@ pub(crate) use config::Cloud;
 pub(crate) use dispatch::{Action, Sent};
 pub(crate) use error::ApiError;
 pub(crate) use hosts::Hosts;
-pub(crate) use policy::{least, reference};
+pub(crate) use policy::{REFERENCE, least};
+pub(crate) use rights::Optional;
 pub(crate) use wait::{Answer, State};

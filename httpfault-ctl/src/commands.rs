@@ -64,8 +64,8 @@ async fn command(
             remove::remove(&access, console, abort).await
         }
         _ => {
-            let (cluster, region) = note(tunables::check(matches, environment, read_policy)?, console);
-            policy::policy(cluster.as_deref(), region.as_deref(), args::wants_reference(matches), console)
+            let scope = note(tunables::check(matches, environment, read_policy)?, console);
+            policy::policy(&scope, args::wants_reference(matches), console)
         }
     }
 }

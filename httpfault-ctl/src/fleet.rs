@@ -1,8 +1,13 @@
 //! What AWS says about the cluster, as plain data: the input of `plan`.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use serde::Serialize;
+
+use crate::aws::Optional;
 
 /// Everything that a plan is made from.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +24,8 @@ pub(crate) struct Fleet {
     /// Ports that containers of a task definition declare: by definition ARN, then container name. Only those
     /// definitions that were needed.
     pub(crate) declared: BTreeMap<String, BTreeMap<String, Vec<u16>>>,
+    /// Rights that the caller lacks and that something else stands in for.
+    pub(crate) lacking: BTreeSet<Optional>,
     /// AWS calls that it took.
     pub(crate) calls: u32,
 }

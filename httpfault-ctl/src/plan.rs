@@ -72,7 +72,7 @@ pub(crate) fn make(
     seed: u64,
 ) -> Result<Plan, Vec<Problem>> {
     let mut problems = Vec::new();
-    let mut warnings = Vec::new();
+    let mut warnings: Vec<String> = fleet.lacking.iter().map(|right| right.without()).collect();
 
     let candidates = choose::candidates(settings, fleet, &mut problems, &mut warnings);
     let population = candidates.len();

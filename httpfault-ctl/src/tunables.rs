@@ -12,7 +12,8 @@ use clap::ArgMatches;
 pub(crate) use raw::{Environment, InputMistake, ProcessEnvironment};
 pub(crate) use read::{read_access, read_policy, read_run};
 pub(crate) use settings::{
-    Access, AgentSource, Agents, Architecture, Credentials, Output, RunSettings, Sequence, TaskChoice,
+    Access, AgentSource, Agents, Architecture, Credentials, Output, PolicyScope, RunSettings, Sequence,
+    TaskChoice,
 };
 
 /// All mistakes of one input.

@@ -153,8 +153,9 @@ fn rights_are_taken_away_while_the_fault_is_on() -> Result<()> {
     let account = Account::open(&instance, &[&web])?;
     let run = account.run(600)?.start()?;
     await_status(&run, &web, 503)?;
-    account.simulator.faults(|faults| faults.deny("ListCommandInvocations"));
-    let ended = run.ended()?.exits(3)?.says("AWS denied ssm:ListCommandInvocations")?;
+    let looks = ["ListCommandInvocations", "GetCommandInvocation"];
+    account.simulator.faults(|faults| looks.iter().for_each(|action| faults.deny(action)));
+    let ended = run.ended()?.exits(3)?.says("AWS denied ssm:GetCommandInvocation")?;
     let report = ended.report()?;
     assert_eq!(report["left_behind"].as_array().map(Vec::len), Some(1), "{report}");
 

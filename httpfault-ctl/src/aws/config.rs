@@ -1,6 +1,6 @@
 //! The one place that builds SDK clients.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use aws_config::{
     BehaviorVersion, Region, SdkConfig, provider_config::ProviderConfig, retry::RetryConfig,
@@ -8,7 +8,7 @@ use aws_config::{
 };
 use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
 
-use super::{credentials, error::ApiError};
+use super::{credentials, error::ApiError, one_by_one::Done, rights::Rights};
 use crate::tunables::Access;
 
 /// A call that is throttled is tried this often; the adaptive mode also slows all calls down.
@@ -30,6 +30,8 @@ pub(crate) struct Cloud {
     /// Names the way of authentication, for messages.
     pub(super) way: String,
     pub(super) cluster: Option<String>,
+    pub(super) rights: Arc<Rights>,
+    pub(super) done: Arc<Done>,
 }
 
 impl Cloud {
@@ -64,6 +66,8 @@ impl Cloud {
             answer_within: access.answer_within,
             way,
             cluster: access.cluster.clone(),
+            rights: Arc::default(),
+            done: Arc::default(),
         }
     }
 

@@ -1,6 +1,11 @@
 //! IAM statements: the least policy, the part of it that a refused call needs, and the reference fault's.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
+use serde_json::json;
+
+use crate::tunables::PolicyScope;
 
 /// An IAM policy document.
 #[derive(Clone, Debug, Serialize)]
@@ -21,36 +26,17 @@ struct Statement {
     condition: Option<serde_json::Value>,
 }
 
-/// What httpfault-ctl needs, as narrow as IAM lets it be. `None` stands for every cluster or region.
-pub(crate) fn least(cluster: Option<&str>, region: Option<&str>) -> Document {
-    Document { version: "2012-10-17", statement: statements(cluster, region) }
-}
+/// The policy in the reference fault's documentation, to the letter.
+pub(crate) const REFERENCE: &str = include_str!("reference.json");
 
-/// The policy in the reference fault's documentation.
-pub(crate) fn reference() -> Document {
-    let action = vec![
-        "ecs:Describe*",
-        "ecs:List*",
-        "ssm:SendCommand",
-        "ssm:CancelCommand",
-        "ssm:GetCommandInvocation",
-        "ssm:DescribeInstanceInformation",
-        "ec2:DescribeInstances",
-        "ec2messages:*",
-    ];
-    let everything = Statement {
-        sid: "Reference",
-        effect: "Allow",
-        action,
-        resource: vec!["*".to_owned()],
-        condition: None,
-    };
-    Document { version: "2012-10-17", statement: vec![everything] }
+/// What httpfault-ctl needs, as narrow as IAM lets it be.
+pub(crate) fn least(scope: &PolicyScope) -> Document {
+    Document { version: "2012-10-17", statement: statements(scope) }
 }
 
 /// The statement that allows `action`, as JSON.
-pub(super) fn statement_for(action: &str, cluster: Option<&str>, region: Option<&str>) -> String {
-    let all = statements(cluster, region);
+pub(super) fn statement_for(action: &str, cluster: Option<&str>) -> String {
+    let all = statements(&PolicyScope { cluster: cluster.map(str::to_owned), ..PolicyScope::default() });
     let mut found = all.into_iter().find(|statement| statement.action.contains(&action));
     if let Some(statement) = &mut found {
         statement.action.retain(|allowed| *allowed == action);
@@ -60,19 +46,20 @@ pub(super) fn statement_for(action: &str, cluster: Option<&str>, region: Option<
         .unwrap_or_else(|| action.to_owned())
 }
 
-fn statements(cluster: Option<&str>, region: Option<&str>) -> Vec<Statement> {
-    let region = region.unwrap_or("*");
+fn statements(scope: &PolicyScope) -> Vec<Statement> {
+    let region = scope.region.as_deref().unwrap_or("*");
     let partition = match region {
         cn if cn.starts_with("cn-") => "aws-cn",
         gov if gov.starts_with("us-gov-") => "aws-us-gov",
         _ => "aws",
     };
+    let cluster = scope.cluster.as_deref();
     let name = cluster.map_or("*", |cluster| cluster.rsplit('/').next().unwrap_or(cluster));
     let ecs = |kind: &str, rest: &str| format!("arn:{partition}:ecs:{region}:*:{kind}/{name}{rest}");
     // The cluster key limits calls that name no resource of their own (service authorization reference, ECS).
-    let in_cluster = (name != "*").then(|| {
-        serde_json::json!({ "ArnLike": { "ecs:cluster": format!("arn:{partition}:ecs:{region}:*:cluster/{name}") } })
-    });
+    let in_cluster = (name != "*").then(
+        || json!({ "ArnLike": { "ecs:cluster": format!("arn:{partition}:ecs:{region}:*:cluster/{name}") } }),
+    );
     let allow = |sid, action: &[&'static str], resource: &[String], condition: Option<serde_json::Value>| {
         Statement { sid, effect: "Allow", action: action.to_vec(), resource: resource.to_vec(), condition }
     };
@@ -93,14 +80,18 @@ fn statements(cluster: Option<&str>, region: Option<&str>) -> Vec<Statement> {
         ),
         // These take no resource in IAM.
         allow("TaskDefinitions", &["ecs:DescribeTaskDefinition"], &[any()], None),
+        // The document has no tags, so it needs a statement without the condition.
         allow(
-            "Commands",
+            "Document",
             &["ssm:SendCommand"],
-            &[
-                format!("arn:{partition}:ssm:{region}::document/AWS-RunShellScript"),
-                format!("arn:{partition}:ec2:{region}:*:instance/*"),
-            ],
+            &[format!("arn:{partition}:ssm:{region}::document/AWS-RunShellScript")],
             None,
+        ),
+        allow(
+            "Instances",
+            &["ssm:SendCommand"],
+            &[format!("arn:{partition}:ec2:{region}:*:instance/*")],
+            tagged(&scope.instance_tags),
         ),
         allow(
             "Invocations",
@@ -115,4 +106,11 @@ fn statements(cluster: Option<&str>, region: Option<&str>) -> Vec<Statement> {
             None,
         ),
     ]
+}
+
+/// The condition that a resource has all these tags.
+fn tagged(tags: &BTreeMap<String, String>) -> Option<serde_json::Value> {
+    let keys: serde_json::Map<_, _> =
+        tags.iter().map(|(key, value)| (format!("ssm:resourceTag/{key}"), json!([value]))).collect();
+    (!keys.is_empty()).then(|| json!({ "StringEquals": keys }))
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_ecs::types as ecs;
 use aws_sdk_ssm::types::InstanceInformationStringFilter;
 
-use super::{config::Cloud, error::ApiError};
+use super::{config::Cloud, error::ApiError, rights::Optional};
 use crate::{
     fleet::{Container, Fleet, Host, InstanceId, Managed, Service, Task},
     tunables::TaskChoice,
@@ -58,11 +58,14 @@ impl Cloud {
         fleet.hosts = self.hosts_by_arn(cluster, &arns, &mut fleet.calls).await?;
         let instances = fleet.hosts.values().filter_map(|host| InstanceId::new(&host.instance_id)).collect();
         fleet.managed = self.managed(&instances, &mut fleet.calls).await?;
+        self.learn_rights(&mut fleet.calls).await?;
         for definition in unclear_definitions(&fleet.tasks, port) {
             fleet.calls += 1;
-            let ports = self.declared_ports(&definition).await?;
+            let ports = self.declared_ports(&definition).await;
+            let Some(ports) = self.unless_denied(Optional::DescribeTaskDefinition, ports)? else { break };
             fleet.declared.insert(definition, ports);
         }
+        fleet.lacking = self.lacking();
         Ok(fleet)
     }
 

@@ -10,6 +10,7 @@ use super::{
     config::Cloud,
     dispatch::{Action, Sent},
     error::ApiError,
+    rights::Optional,
 };
 use crate::{fleet::InstanceId, plan::INSTANCES_PER_COMMAND};
 
@@ -103,7 +104,9 @@ impl Cloud {
     pub(crate) async fn outputs(&self, sent: &Sent) -> Result<Vec<Answer>, ApiError> {
         let mut answers = self.invocations(sent, true).await?;
         for answer in &mut answers {
-            if answer.state.is_final() && answer.stdout.len() + answer.stderr.len() >= PERHAPS_CUT {
+            let perhaps_cut = answer.stdout.len() + answer.stderr.len() >= PERHAPS_CUT;
+            let whole = self.lacks(Optional::ListCommandInvocations);
+            if answer.state.is_final() && perhaps_cut && !whole {
                 self.fetch_whole(sent, answer).await?;
             }
         }
@@ -116,6 +119,10 @@ impl Cloud {
         let mut answers: BTreeMap<InstanceId, Answer> =
             sent.instances.iter().map(|instance| (instance.clone(), unseen(instance))).collect();
         let Some(command) = &sent.command else { return Ok(answers.into_values().collect()) };
+        if self.lacks(Optional::ListCommandInvocations) {
+            self.look_one_by_one(command, &mut answers).await?;
+            return Ok(answers.into_values().collect());
+        }
         let mut token = None;
         loop {
             let request = self
@@ -125,7 +132,11 @@ impl Cloud {
                 .details(details)
                 .max_results(50)
                 .set_next_token(token);
-            let page = self.call("ssm:ListCommandInvocations", request.send()).await?;
+            let page = self.call("ssm:ListCommandInvocations", request.send()).await;
+            let Some(page) = self.unless_denied(Optional::ListCommandInvocations, page)? else {
+                self.look_one_by_one(command, &mut answers).await?;
+                return Ok(answers.into_values().collect());
+            };
             for seen in page.command_invocations.unwrap_or_default() {
                 let Some(answer) = seen.instance_id.as_deref().and_then(InstanceId::new) else { continue };
                 let Some(answer) = answers.get_mut(&answer) else { continue };
@@ -148,11 +159,10 @@ impl Cloud {
     /// GetCommandInvocation shows up to 24,000 characters.
     async fn fetch_whole(&self, sent: &Sent, answer: &mut Answer) -> Result<(), ApiError> {
         let Some(command) = &sent.command else { return Ok(()) };
-        let request =
-            self.ssm.get_command_invocation().command_id(command).instance_id(answer.instance.as_str());
-        let whole = self.call("ssm:GetCommandInvocation", request.send()).await?;
-        answer.stdout = whole.standard_output_content.unwrap_or_default();
-        answer.stderr = whole.standard_error_content.unwrap_or_default();
+        if let Some(whole) = self.invocation(command, &answer.instance).await? {
+            answer.stdout = whole.stdout;
+            answer.stderr = whole.stderr;
+        }
         Ok(())
     }
 
@@ -176,7 +186,7 @@ impl Cloud {
 impl State {
     /// `status` of an invocation (API reference, CommandInvocation). A word that is new to this program counts as
     /// not ended.
-    fn of(status: &str, code: Option<i32>) -> Self {
+    pub(super) fn of(status: &str, code: Option<i32>) -> Self {
         match status {
             "Success" => Self::Succeeded,
             "Failed" => Self::Failed { code: code.filter(|code| *code >= 0) },

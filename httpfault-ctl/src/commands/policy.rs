@@ -2,19 +2,18 @@
 
 use httpfault_common::contract::Exit;
 
-use crate::{aws, console::Console, report};
+use crate::{aws, console::Console, report, tunables::PolicyScope};
 
 /// Prints a policy document; notes go to standard error so that the output can be used as a file.
-pub(super) fn policy(
-    cluster: Option<&str>,
-    region: Option<&str>,
-    reference: bool,
-    console: &Console,
-) -> anyhow::Result<Exit> {
-    let document = if reference { aws::reference() } else { aws::least(cluster, region) };
-    report::write_out(&serde_json::to_string_pretty(&document)?);
+pub(super) fn policy(scope: &PolicyScope, reference: bool, console: &Console) -> anyhow::Result<Exit> {
     if reference {
-        console.say("This is the reference fault's policy. httpfault-ctl also needs ssm:ListCommandInvocations and ssm:ListCommands.");
+        report::write_out(aws::REFERENCE);
+        console.say(
+            "This is the reference fault's policy. A whole run works with it; `httpfault-ctl plan` says what is slower \
+             or less certain than with the policy that `httpfault-ctl policy` prints.",
+        );
+    } else {
+        report::write_out(&serde_json::to_string_pretty(&aws::least(scope))?);
     }
     console.say("For the identity that runs httpfault-ctl. With ASSUME_ROLE_ARN the role gets it, and the caller sts:AssumeRole on the role.");
     console.say(

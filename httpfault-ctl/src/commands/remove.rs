@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use httpfault_common::contract::{Exit, ExperimentId, StatusReport};
 
 use crate::{
@@ -59,7 +59,10 @@ pub(super) async fn remove(access: &Access, console: &Console, abort: &Abort) ->
 pub(super) async fn hosts(cloud: &Cloud, access: &Access) -> anyhow::Result<Hosts> {
     match (&access.cluster, &access.experiment) {
         (Some(cluster), _) => Ok(cloud.hosts_of_cluster(cluster, access.service.as_deref()).await?),
-        (None, Some(experiment)) => Ok(cloud.hosts_of(experiment).await?),
+        (None, Some(experiment)) => cloud.hosts_of(experiment).await.context(
+            "looking up the hosts of an experiment in Systems Manager's history; with CLUSTER_NAME all hosts of the \
+             cluster are asked instead",
+        ),
         (None, None) => bail!(crate::tunables::InputMistakes::one(
             "CLUSTER_NAME",
             "is not set, and neither is EXPERIMENT_ID; give one of them, as a variable or as a flag",

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::Serialize;
 
 use super::Window;
-use crate::{agents::AgentFile, fleet::Fleet, tunables::Architecture};
+use crate::{agents::AgentFile, aws::Optional, fleet::Fleet, tunables::Architecture};
 
 /// Instances of one SendCommand (AWS API limit).
 pub(crate) const INSTANCES_PER_COMMAND: usize = 50;
@@ -37,12 +37,16 @@ pub(super) fn api_calls(
     poll: Duration,
 ) -> ApiCalls {
     let batches = |window: &Window| window.runs.len().div_ceil(INSTANCES_PER_COMMAND) as u32;
+    // A look is a call for each command, or for each host.
+    let host_by_host = fleet.lacking.contains(&Optional::ListCommandInvocations);
+    let looks_at = |window: &Window| if host_by_host { window.runs.len() as u32 } else { batches(window) };
+    let short = |window: &Window| batches(window) + (SHORT - 1) * looks_at(window);
     let stride = (poll * HOLD_STRIDE).as_millis().max(1);
     let looks = (u128::from(duration_secs) * 1000 / stride).min(100_000) as u32 + 2;
     // Inject, prove that it is on, look while it holds, fetch the outputs, prove that it is off.
-    let in_windows: u32 =
-        windows.iter().map(|window| batches(window) * (1 + SHORT + looks + 1 + SHORT)).sum();
-    let probes: u32 = agents.len() as u32 * windows.first().map_or(0, batches) * SHORT;
+    let in_window = |window: &Window| batches(window) + 2 * short(window) + (looks + 1) * looks_at(window);
+    let in_windows: u32 = windows.iter().map(in_window).sum();
+    let probes: u32 = agents.len() as u32 * windows.first().map_or(0, short);
     let pieces =
         agents.values().filter_map(|agent| agent.compressed_bytes).map(|bytes| bytes.div_ceil(PIECE_BYTES));
     let hosts_batches = windows.iter().map(batches).max().unwrap_or(0);

@@ -11,7 +11,8 @@ use super::{
     parse::{is_arn, is_ecs_name, is_name, is_sha256},
     raw::Raw,
     settings::{
-        Access, AgentSource, Agents, Architecture, Credentials, Output, RunSettings, Sequence, TaskChoice,
+        Access, AgentSource, Agents, Architecture, Credentials, Output, PolicyScope, RunSettings, Sequence,
+        TaskChoice,
     },
     table::{self as t, Tunable},
 };
@@ -42,12 +43,28 @@ pub(crate) fn read_access(raw: &mut Raw) -> Option<Access> {
     Some(Access { cluster, service, region: region?, experiment, credentials, output, poll, answer_within })
 }
 
-/// Reads what `policy` needs: cluster and region, each optional.
-pub(crate) fn read_policy(raw: &mut Raw) -> Option<(Option<String>, Option<String>)> {
+/// Reads what `policy` needs, all of it optional.
+pub(crate) fn read_policy(raw: &mut Raw) -> Option<PolicyScope> {
     let cluster =
         raw.formed(&t::CLUSTER_NAME, is_ecs_name, "a name of letters, digits, '-' and '_', or an ARN");
     let region = raw.formed(&t::REGION, |text| is_name(text, 32, "-"), "a region such as eu-central-1");
-    Some((cluster, region))
+    let mut instance_tags = BTreeMap::new();
+    for text in raw.list(&t::INSTANCE_TAG) {
+        match text.split_once('=').filter(|(key, value)| is_tag(key, 128) && is_tag(value, 256)) {
+            Some((key, value)) => drop(instance_tags.insert(key.to_owned(), value.to_owned())),
+            None => {
+                raw.wrong(&t::INSTANCE_TAG, &text, "key=value, letters, digits, spaces and _.:/+-@ in both")
+            }
+        }
+    }
+    Some(PolicyScope { cluster, region, instance_tags })
+}
+
+/// Key or value of a tag on an EC2 instance, as far as the policy language takes it literally (`*`, `?` and `${` are
+/// its own).
+fn is_tag(text: &str, most: usize) -> bool {
+    let fits = |c: char| c.is_alphanumeric() || " _.:/+-@".contains(c);
+    (1..=most).contains(&text.chars().count()) && text.chars().all(fits)
 }
 
 /// Reads everything that `run` and `plan` need.

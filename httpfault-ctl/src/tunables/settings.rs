@@ -30,6 +30,15 @@ pub(crate) struct Credentials {
     pub(crate) role_session_name: String,
 }
 
+/// What `policy` can be narrowed to; nothing stands for everything.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PolicyScope {
+    pub(crate) cluster: Option<String>,
+    pub(crate) region: Option<String>,
+    /// Tags that an instance must have to be sent commands.
+    pub(crate) instance_tags: BTreeMap<String, String>,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Output {
     Text,

@@ -99,6 +99,8 @@ tunables! {
     ASSUME_ROLE_EXTERNAL_ID = one("ASSUME_ROLE_EXTERNAL_ID", "assume-role-external-id", Value, "", "External id that the role's trust policy asks for");
     ASSUME_ROLE_SESSION_NAME = one("ASSUME_ROLE_SESSION_NAME", "assume-role-session-name", Value, "httpfault", "Session name that CloudTrail shows");
 
+    INSTANCE_TAG = one("INSTANCE_TAG", "instance-tag", LineList, "", "Tag that instances must have to be sent commands, key=value; of several, all");
+
     YES = one("HTTPFAULT_YES", "yes", Switch, "false", "Don't ask before a fault that can take a whole service out of its load balancer");
     OUTPUT = one("HTTPFAULT_OUTPUT", "output", Value, "text", "text or json");
     POLL_MS = one("HTTPFAULT_POLL_MS", "poll-ms", Value, "5000", "Time between two looks at a command, milliseconds; AWS throttles less than 5000");
@@ -123,8 +125,13 @@ pub(crate) const ACCESS: &[&Tunable] = &[
     &ANSWER_SECS,
 ];
 
-/// What `policy` takes: names that make its ARNs narrower.
-pub(crate) const POLICY: &[&Tunable] = &[&CLUSTER_NAME, &REGION];
+/// What `policy` takes: what makes it narrower.
+pub(crate) const POLICY: &[&Tunable] = &[&CLUSTER_NAME, &REGION, &INSTANCE_TAG];
+
+/// What `run` and `plan` take: everything that is not for `policy` alone.
+pub(crate) fn experiment() -> Vec<&'static Tunable> {
+    ALL.iter().copied().filter(|tunable| tunable.variable != INSTANCE_TAG.variable).collect()
+}
 
 /// Variables of the reference fault and its relatives that httpfault does not have, with what to use instead.
 pub(crate) const FOREIGN: &[(&str, &str)] = &[

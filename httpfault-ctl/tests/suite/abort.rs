@@ -120,11 +120,12 @@ fn an_error_in_the_middle_takes_the_fault_off_too() {
     let site = Site::new(World::fleet(1, 1));
     let run = long(&site);
     site.await_on(1);
-    site.simulator.faults(|faults| faults.deny("ListCommandInvocations"));
+    let looks = ["ListCommandInvocations", "GetCommandInvocation"];
+    site.simulator.faults(|faults| looks.iter().for_each(|action| faults.deny(action)));
     site.await_command("remove", |_| true);
     site.simulator.faults(|faults| faults.clear());
     let done = run.ended();
     assert!([2, 3].contains(&done.code), "{done}");
-    done.says("AWS denied ssm:ListCommandInvocations");
+    done.says("AWS denied ssm:GetCommandInvocation");
     site.assert_clean();
 }

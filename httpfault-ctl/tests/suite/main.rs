@@ -12,5 +12,6 @@ mod moto;
 mod plan;
 mod refusals;
 mod remove;
+mod rights;
 mod support;
 mod tunables;

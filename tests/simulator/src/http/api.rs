@@ -194,11 +194,14 @@ impl Context<'_> {
     pub(crate) fn authorize(&self, resources: &[String], cluster: Option<&str>) -> Result<(), ApiError> {
         let Some(principal) = self.principal else { return Ok(()) };
         let action = format!("{}:{}", self.service, self.action);
-        let mut context = BTreeMap::from([("aws:RequestedRegion", self.state.world.region.clone())]);
+        let region = self.state.world.region.clone();
+        let mut shared = BTreeMap::from([("aws:RequestedRegion".to_owned(), region)]);
         if let Some(cluster) = cluster {
-            context.insert("ecs:cluster", cluster.to_owned());
+            shared.insert("ecs:cluster".to_owned(), cluster.to_owned());
         }
         for resource in resources {
+            let mut context = shared.clone();
+            context.extend(self.resource_tags(resource));
             let decision = match self.state.faults.denies(self.action) {
                 true => Decision::NotAllowed,
                 false => principal.policy.decide(&action, resource, &context),
@@ -219,6 +222,16 @@ impl Context<'_> {
             });
         }
         Ok(())
+    }
+
+    /// What conditions of Systems Manager's actions can ask of an instance.
+    fn resource_tags(&self, resource: &str) -> Vec<(String, String)> {
+        let id = resource.rsplit('/').next().unwrap_or_default();
+        let Some(instance) = self.state.world.managed_instance(id) else { return Vec::new() };
+        let keys = instance.tags.iter().flat_map(|(key, value)| {
+            ["ssm:resourceTag", "aws:ResourceTag"].map(|prefix| (format!("{prefix}/{key}"), value.clone()))
+        });
+        keys.collect()
     }
 
     /// The resource of actions that can't be narrowed to one.

@@ -99,7 +99,12 @@ impl Policy {
         Policy { version: version(), id: None, statement: vec![statement] }
     }
 
-    pub(crate) fn decide(&self, action: &str, resource: &str, context: &BTreeMap<&str, String>) -> Decision {
+    pub(crate) fn decide(
+        &self,
+        action: &str,
+        resource: &str,
+        context: &BTreeMap<String, String>,
+    ) -> Decision {
         let mut decision = Decision::NotAllowed;
         for statement in &self.statement {
             if !statement.applies(action, resource, context) {
@@ -115,7 +120,7 @@ impl Policy {
 }
 
 impl Statement {
-    fn applies(&self, action: &str, resource: &str, context: &BTreeMap<&str, String>) -> bool {
+    fn applies(&self, action: &str, resource: &str, context: &BTreeMap<String, String>) -> bool {
         let action = action.to_ascii_lowercase();
         self.action.as_slice().iter().any(|pattern| like(&pattern.to_ascii_lowercase(), &action))
             && self.resource.as_slice().iter().any(|pattern| like(pattern, resource))
@@ -177,7 +182,7 @@ mod tests {
     use super::*;
 
     fn decide(json: &str, action: &str, resource: &str, cluster: &str) -> Decision {
-        let context = BTreeMap::from([("ecs:cluster", cluster.to_owned())]);
+        let context = BTreeMap::from([("ecs:cluster".to_owned(), cluster.to_owned())]);
         Policy::parse(json).unwrap().decide(action, resource, &context)
     }
 

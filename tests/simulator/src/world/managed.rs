@@ -49,6 +49,9 @@ pub struct ManagedInstance {
     /// Three or four numbers joined by dots.
     #[serde(default = "agent")]
     pub agent_version: String,
+    /// Tags, by which a policy can tell instances apart (`ssm:resourceTag/...`).
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
     /// Where and how its scripts run on this machine.
     #[serde(default)]
     pub host: HostSetup,
@@ -79,6 +82,7 @@ impl ManagedInstance {
             platform_name: amazon_linux(),
             platform_version: v2023(),
             agent_version: agent(),
+            tags: BTreeMap::new(),
             host: HostSetup::default(),
         }
     }
@@ -95,6 +99,12 @@ impl ManagedInstance {
     /// Sets the ping status.
     pub fn ping_status(mut self, status: PingStatus) -> Self {
         self.ping_status = status;
+        self
+    }
+
+    /// Adds a tag.
+    pub fn tag(mut self, key: &str, value: &str) -> Self {
+        self.tags.insert(key.to_owned(), value.to_owned());
         self
     }
 

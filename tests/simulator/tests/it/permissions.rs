@@ -39,6 +39,27 @@ fn list_tasks_needs_the_condition_and_not_the_cluster_as_resource() {
 }
 
 #[test]
+fn send_command_can_be_kept_to_tagged_instances() {
+    let policy = r#"{"Statement":[
+        {"Effect":"Allow","Action":"ssm:SendCommand","Resource":"arn:aws:ssm:*::document/AWS-RunShellScript"},
+        {"Effect":"Allow","Action":"ssm:SendCommand","Resource":"arn:aws:ec2:*:*:instance/*",
+         "Condition":{"StringEquals":{"ssm:resourceTag/chaos":["allowed"]}}}]}"#;
+    let (simulator, client) = client(policy);
+    let send = || {
+        let parameters = json!({ "commands": ["true"] });
+        let request =
+            json!({ "DocumentName": "AWS-RunShellScript", "InstanceIds": [HOST], "Parameters": parameters });
+        client.ssm("SendCommand", request)
+    };
+    let error = send().unwrap_err();
+    assert_eq!(error.code, "AccessDeniedException");
+    assert!(error.message.contains(HOST), "{error:?}");
+    simulator
+        .edit(|world| world.managed_mut(HOST).unwrap().tags.insert("chaos".to_owned(), "allowed".to_owned()));
+    send().unwrap();
+}
+
+#[test]
 fn send_command_needs_the_document_and_every_instance() {
     let send = |client: &Client, hosts: &[&str]| {
         let parameters = json!({ "commands": ["true"] });
