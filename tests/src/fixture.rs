@@ -6,6 +6,7 @@
 //! | `/status/N` | status N; 204 and 304 without a body |
 //! | `/bytes/N?rate=R` | N bytes with a length, at most R bytes a second |
 //! | `/chunked/N` | N chunks without a length, then the trailer `x-chunks: N` |
+//! | `/stream/CHUNKS/MS` | so many chunks, MS milliseconds before each |
 //! | `/gzip` | a gzip body |
 //! | `/echo` | the request as it arrived: line, headers, body |
 //! | `/upload` | `received N` when N bytes of body were read |

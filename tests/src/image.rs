@@ -14,6 +14,7 @@ use anyhow::{Context, Result, bail};
 use crate::{
     command::{build_directory, built, installed, output},
     engine::Engine,
+    servers::certificate,
 };
 
 /// Answers like an application does; see the file for what it serves where.
@@ -90,11 +91,7 @@ fn configure(root: &Path) -> Result<()> {
     fs::write(root.join("etc/passwd"), "root:x:0:0::/:/none\n")?;
     fs::write(root.join("etc/group"), "root:x:0:\n")?;
     fs::File::create(root.join("srv/big"))?.set_len(BIG_BYTES)?;
-    let mut openssl = Command::new("openssl");
-    openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]);
-    openssl.args(["-days", "2", "-subj", "/CN=localhost", "-keyout", "key.pem", "-out", "cert.pem"]);
-    output(openssl.current_dir(root.join("etc/nginx")))?;
-    Ok(())
+    certificate(&root.join("etc/nginx"))
 }
 
 fn import(engine: &Engine, root: &Path, name: &str) -> Result<()> {

@@ -5,7 +5,8 @@
 //!
 //! - [`docker`]: containers of a real Docker engine, which lives with its bridge and its NAT rules in a network
 //!   namespace of its own. That namespace is "the container instance"; the machine's own network is never touched.
-//! - [`site`]: one process in a network namespace and a cgroup made for it, where a container adds nothing.
+//! - [`site`]: one process in a network namespace and a cgroup made for it, where a container adds nothing: the fixture
+//!   server, or one of the [`servers`] that people run. [`clients`] are theirs too.
 //!
 //! Everything made here is removed when its value is dropped, also when a test panics.
 
@@ -22,11 +23,13 @@ pub mod fixture;
 pub mod image;
 pub mod inside;
 pub mod server;
+pub mod servers;
 pub mod site;
 
 pub mod agent;
 pub mod ecs;
 
+pub mod clients;
 pub mod load;
 pub mod wire;
 

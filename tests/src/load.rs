@@ -19,12 +19,17 @@ use crate::{
     wire::{Broken, Connection, Response},
 };
 
+/// Between two pieces of one request.
+const PIECES: Duration = Duration::from_millis(1);
+
 /// What the clients do.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
-    pub to: SocketAddr,
+    /// Clients take turns.
+    pub to: [SocketAddr; 2],
     pub clients: usize,
     pub style: Style,
+    pub request: Request,
     /// Between two requests of one client.
     pub pause: Duration,
     /// How long a client waits for bytes of an answer.
@@ -39,10 +44,36 @@ pub enum Style {
     KeepAlive,
 }
 
+/// What a client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    Get(&'static str),
+    /// So many bytes to `/upload`, with the head in one piece.
+    Post(usize),
+    /// The same in three pieces, the first of which ends within the head.
+    SplitPost(usize),
+}
+
 impl Plan {
     /// Clients that send their next request at once and wait long.
     pub fn new(to: SocketAddr, clients: usize, style: Style) -> Self {
-        Self { to, clients, style, pause: Duration::ZERO, patience: Duration::from_secs(15) }
+        Self {
+            to: [to, to],
+            clients,
+            style,
+            request: Request::Get("/"),
+            pause: Duration::ZERO,
+            patience: Duration::from_secs(15),
+        }
+    }
+
+    /// Every other client connects to `to` instead.
+    pub fn and(self, to: SocketAddr) -> Self {
+        Self { to: [self.to[0], to], ..self }
+    }
+
+    pub fn request(self, request: Request) -> Self {
+        Self { request, ..self }
     }
 
     pub fn pause(self, pause: Duration) -> Self {
@@ -98,11 +129,11 @@ impl Load {
     /// Starts the clients in `namespace`.
     pub fn start(namespace: &Namespace, plan: Plan) -> Self {
         let shared = Arc::new(Shared::default());
-        let clients = (0..plan.clients).map(|_| {
+        let clients = (0..plan.clients).map(|index| {
             let (namespace, shared) = (namespace.clone(), Arc::clone(&shared));
             thread::spawn(move || {
                 namespace.enter()?;
-                Ok(client(plan, &shared))
+                Ok(client(plan, plan.to[index % plan.to.len()], &shared))
             })
         });
         let clients = clients.collect();
@@ -156,12 +187,12 @@ fn more(what: &str, count: usize, seen: impl Fn() -> usize) -> Result<Duration> 
     wait::until(&what, Duration::from_secs(15), || Ok(seen() >= goal))
 }
 
-fn client(plan: Plan, shared: &Shared) -> Vec<Sample> {
+fn client(plan: Plan, to: SocketAddr, shared: &Shared) -> Vec<Sample> {
     let mut samples = Vec::new();
     let mut kept = None;
     while !shared.stop.load(Ordering::Relaxed) {
         let sent = Instant::now();
-        let outcome = request(plan, &mut kept);
+        let outcome = request(plan, to, &mut kept);
         samples.push(Sample { sent, ended: Instant::now(), outcome });
         match outcome {
             Outcome::Fault => drop(shared.faults.fetch_add(1, Ordering::Relaxed)),
@@ -175,16 +206,15 @@ fn client(plan: Plan, shared: &Shared) -> Vec<Sample> {
     samples
 }
 
-fn request(plan: Plan, kept: &mut Option<Connection>) -> Outcome {
+fn request(plan: Plan, to: SocketAddr, kept: &mut Option<Connection>) -> Outcome {
     let reused = kept.is_some();
     let answer = match kept.take() {
         Some(connection) => Ok(connection),
-        None => Connection::open(plan.to),
+        None => Connection::open(to),
     };
-    let headers: &[&str] = if plan.style == Style::Close { &["Connection: close"] } else { &[] };
     let answer = answer.and_then(|mut connection| {
         connection.patience(plan.patience)?;
-        let response = connection.ask("GET", "/", headers, b"")?;
+        let response = plan.request.ask(&mut connection, plan.style)?;
         if plan.style == Style::Close {
             // The server ends the connection, in order; so TIME_WAIT is on its side and the port can be used again.
             connection.rest()?;
@@ -194,19 +224,49 @@ fn request(plan: Plan, kept: &mut Option<Connection>) -> Outcome {
         Ok(response)
     });
     match answer {
-        Ok(response) => classify(&response),
+        Ok(response) => plan.request.classify(&response),
         Err(Broken::Closed) if reused => Outcome::Retried,
         Err(broken) => Outcome::Broken(broken),
     }
 }
 
-fn classify(response: &Response) -> Outcome {
-    if response.is_real() && response.status == 200 {
-        Outcome::Real
-    } else if response.injected_by().is_some() && response.status == 503 {
-        Outcome::Fault
-    } else {
-        Outcome::Strange(response.status)
+// === impl Request ===
+
+impl Request {
+    fn ask(self, connection: &mut Connection, style: Style) -> Result<Response, Broken> {
+        let headers: &[&str] = if style == Style::Close { &["Connection: close"] } else { &[] };
+        match self {
+            Self::Get(path) => connection.ask("GET", path, headers, b""),
+            Self::Post(bytes) => connection.ask("POST", "/upload", headers, &vec![b'u'; bytes]),
+            Self::SplitPost(bytes) => {
+                let close = if style == Style::Close { "Connection: close\r\n" } else { "" };
+                let head =
+                    format!("POST /upload HTTP/1.1\r\nHost: app\r\n{close}Content-Length: {bytes}\r\n\r\n");
+                let request = [head.as_bytes(), &vec![b'u'; bytes]].concat();
+                let (first, rest) = request.split_at(head.len() / 2);
+                let (second, third) = rest.split_at(rest.len() - bytes / 2);
+                connection.send(first)?;
+                wait::pause(PIECES);
+                connection.send(second)?;
+                wait::pause(PIECES);
+                connection.send(third)?;
+                connection.response("POST")
+            }
+        }
+    }
+
+    fn classify(self, response: &Response) -> Outcome {
+        let whole = match self {
+            Self::Get(_) => true,
+            Self::Post(bytes) | Self::SplitPost(bytes) => response.text() == format!("received {bytes}\n"),
+        };
+        if response.is_real() && response.status == 200 && whole {
+            Outcome::Real
+        } else if response.injected_by().is_some() && response.status == 503 {
+            Outcome::Fault
+        } else {
+            Outcome::Strange(response.status)
+        }
     }
 }
 
@@ -221,6 +281,18 @@ impl Tally {
     pub fn lost(&self) -> Vec<&Sample> {
         let lost = |sample: &&Sample| matches!(sample.outcome, Outcome::Strange(_) | Outcome::Broken(_));
         self.samples.iter().filter(lost).collect()
+    }
+
+    /// Answers that were broken off.
+    pub fn cut(&self) -> usize {
+        self.count(Outcome::Broken(Broken::Truncated))
+    }
+
+    /// Answers that took longer than that.
+    pub fn slower_than(&self, time: Duration) -> usize {
+        let answered = |sample: &&Sample| matches!(sample.outcome, Outcome::Fault | Outcome::Real);
+        let slow = |sample: &&Sample| sample.ended.duration_since(sample.sent) > time;
+        self.samples.iter().filter(answered).filter(slow).count()
     }
 
     /// When a request with that outcome last ended.

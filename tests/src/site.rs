@@ -1,8 +1,8 @@
-//! A target without Docker: `fixture-server` in a network namespace and a cgroup of its own, and a client machine
-//! at the other end of a cable.
+//! A target without Docker: `fixture-server`, or another server, in a network namespace and a cgroup of its own, and a
+//! client machine at the other end of a cable.
 
 use std::{
-    net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream},
     process::{Child, Command, Stdio},
     time::Duration,
 };
@@ -15,6 +15,7 @@ use crate::{
     command::built,
     machine::Machine,
     netns::{End, Netns, connect},
+    servers::{Program, Server},
     wait, wire,
 };
 
@@ -28,6 +29,8 @@ const CLIENT_V6: Ipv6Addr = Ipv6Addr::new(0xfd00, 0x204, 0, 0, 0, 0, 0, 2);
 pub const PORT: u16 = 80;
 /// Where it tells how many requests it has seen: no fault may touch it.
 pub const COUNT_PORT: u16 = 81;
+/// How long an application may take to start. The slowest takes a second, on an emulated machine half a minute.
+const LISTENS: Duration = Duration::from_secs(90);
 
 /// Fields in the order in which they must go.
 #[derive(Debug)]
@@ -43,26 +46,46 @@ pub struct Site {
 pub struct Application {
     child: Child,
     cgroup: Cgroup,
+    _program: Option<Program>,
 }
 
 impl Site {
     /// A site with the machine for itself.
     pub fn take(label: &str) -> Result<Self> {
         let machine = Machine::take()?;
-        let mut site = Self::beside(label)?;
-        site._machine = Some(machine);
-        Ok(site)
+        Ok(Self { _machine: Some(machine), ..Self::beside(label)? })
     }
 
     /// A further site of a test that has the machine already.
     pub fn beside(label: &str) -> Result<Self> {
+        Self::with(label, |target| Application::start(label, target, PORT))
+    }
+
+    /// A site of that server, with the machine for itself.
+    pub fn serve(server: Server) -> Result<Self> {
+        // Installed before others have to wait for this test.
+        let program = server.program(PORT)?;
+        let machine = Machine::take()?;
+        Ok(Self { _machine: Some(machine), ..Self::serve_program(program)? })
+    }
+
+    /// The same beside others, by who has the machine already.
+    pub fn serve_beside(server: Server) -> Result<Self> {
+        Self::serve_program(server.program(PORT)?)
+    }
+
+    fn serve_program(program: Program) -> Result<Self> {
+        Self::with("server", |target| Application::serve("server", target, program, PORT))
+    }
+
+    fn with(label: &str, start: impl FnOnce(&Netns) -> Result<Application>) -> Result<Self> {
         let target = Netns::create(label)?;
         let client = Netns::create(label)?;
         connect(
             End { namespace: &target, interface: "eth0", v4: TARGET_V4, v6: TARGET_V6 },
             End { namespace: &client, interface: "eth0", v4: CLIENT_V4, v6: CLIENT_V6 },
         )?;
-        let application = Application::start(label, &target, PORT)?;
+        let application = start(&target)?;
         Ok(Self { application, client, target, _machine: None })
     }
 
@@ -145,14 +168,31 @@ impl Application {
         let mut command = cgroup.command(namespace, built("fixture-server")?);
         command.args(["--port", &port.to_string(), "--count-port", &count_port]).stdin(Stdio::null());
         let child = command.spawn().context("starting fixture-server")?;
-        let application = Self { child, cgroup };
+        let application = Self { child, cgroup, _program: None };
         for port in [port, port + 1] {
-            let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-            wait::until(&format!("fixture-server to listen on {port}"), Duration::from_secs(5), || {
-                namespace.run(|| Ok(TcpStream::connect(address).is_ok()))
-            })?;
+            application.await_listening(namespace, Ipv4Addr::LOCALHOST.into(), port)?;
         }
         Ok(application)
+    }
+
+    /// Starts a server and waits until it listens on both families.
+    fn serve(label: &str, namespace: &Netns, program: Program, port: u16) -> Result<Self> {
+        let cgroup = Cgroup::create(label)?;
+        let child = program.as_target(&cgroup, namespace).stdin(Stdio::null()).spawn();
+        let child = child.with_context(|| format!("starting {program:?}"))?;
+        let application = Self { child, cgroup, _program: Some(program) };
+        for address in [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()] {
+            application.await_listening(namespace, address, port)?;
+        }
+        Ok(application)
+    }
+
+    fn await_listening(&self, namespace: &Netns, address: IpAddr, port: u16) -> Result<()> {
+        let address = SocketAddr::new(address, port);
+        let listens = || Ok(TcpStream::connect(address).is_ok());
+        namespace
+            .run(|| wait::until(&format!("the application to listen on {address}"), LISTENS, listens))
+            .map(drop)
     }
 
     pub fn pid(&self) -> u32 {
@@ -166,7 +206,7 @@ impl Drop for Application {
         if self.child.kill().is_ok()
             && let Err(error) = self.child.wait()
         {
-            eprintln!("waiting for fixture-server: {error}");
+            eprintln!("waiting for the application: {error}");
         }
     }
 }

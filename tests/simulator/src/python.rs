@@ -1,6 +1,6 @@
 //! Python with boto3 and moto, as independent witnesses: a client that others wrote for the simulator, and a simulator
 //! that others wrote for the client. Versions are pinned in `python/requirements.txt`; the packages come from PyPI
-//! and are kept in cargo's target directory.
+//! and are kept in cargo's target directory. Other packages for tests are installed the same way.
 
 use std::fmt;
 use std::fs::{self, File};
@@ -32,9 +32,14 @@ pub enum PythonError {
     Missing(#[source] io::Error),
     /// pip failed.
     #[error(
-        "installing the packages of python/requirements.txt with pip failed; it needs pip (Debian: apt-get install python3-venv) and PyPI:\n{0}"
+        "installing these packages with pip failed; it needs pip (Debian: apt-get install python3-venv) and PyPI:\n{requirements}\n{said}"
     )]
-    Install(String),
+    Install {
+        /// What was to be installed.
+        requirements: String,
+        /// What pip wrote.
+        said: String,
+    },
     /// The directory for the packages can't be used.
     #[error("keeping Python packages in {}", path.display())]
     Directory {
@@ -46,9 +51,14 @@ pub enum PythonError {
 }
 
 impl Python {
-    /// Installs the packages unless that was done before. The first time takes some seconds.
+    /// Installs the simulator's packages unless that was done before. The first time takes some seconds.
     pub fn with_packages() -> Result<Self, PythonError> {
-        let directory = target_directory().join("simulator-python");
+        Python::with("simulator-python", REQUIREMENTS)
+    }
+
+    /// The same for other packages, given as pip's requirements; `name` is their place in the target directory.
+    pub fn with(name: &str, requirements: &str) -> Result<Self, PythonError> {
+        let directory = target_directory().join(name);
         let problem = |source| PythonError::Directory { path: directory.clone(), source };
         fs::create_dir_all(&directory).map_err(problem)?;
         // Test programs that run at the same time must not install over each other.
@@ -58,16 +68,17 @@ impl Python {
 
         let environment = directory.join("environment");
         let complete = environment.join("complete");
-        if fs::read_to_string(&complete).is_ok_and(|installed| installed == REQUIREMENTS) {
+        if fs::read_to_string(&complete).is_ok_and(|installed| installed == requirements) {
             return Ok(Python::found_in(&environment));
         }
         if environment.exists() {
             fs::remove_dir_all(&environment).map_err(problem)?;
         }
-        let requirements = directory.join("requirements.txt");
-        fs::write(&requirements, REQUIREMENTS).map_err(problem)?;
-        install(&environment, &requirements)?;
-        fs::write(&complete, REQUIREMENTS).map_err(problem)?;
+        let file = directory.join("requirements.txt");
+        fs::write(&file, requirements).map_err(problem)?;
+        install(&environment, &file)?
+            .map_err(|said| PythonError::Install { requirements: requirements.to_owned(), said })?;
+        fs::write(&complete, requirements).map_err(problem)?;
         Ok(Python::found_in(&environment))
     }
 
@@ -92,7 +103,8 @@ impl Python {
     }
 }
 
-fn install(environment: &Path, requirements: &Path) -> Result<(), PythonError> {
+/// The inner error is what pip wrote.
+fn install(environment: &Path, requirements: &Path) -> Result<Result<(), String>, PythonError> {
     // Debian splits ensurepip off into python3-venv. Without it, pip itself can still put packages into a directory.
     let venv =
         run(Command::new("python3").args(["-m", "venv"]).arg(environment)).map_err(PythonError::Missing)?;
@@ -107,7 +119,7 @@ fn install(environment: &Path, requirements: &Path) -> Result<(), PythonError> {
         let _ = fs::remove_dir_all(environment);
         pip.arg("--target").arg(environment.join("packages"));
     }
-    run(&mut pip).map_err(PythonError::Missing)?.map_err(PythonError::Install)
+    run(&mut pip).map_err(PythonError::Missing)
 }
 
 /// The inner error is what a program that failed wrote.
@@ -120,7 +132,7 @@ fn run(command: &mut Command) -> io::Result<Result<(), String>> {
 }
 
 /// Cargo marks its target directory with a CACHEDIR.TAG; the running program is somewhere below it.
-fn target_directory() -> PathBuf {
+pub fn target_directory() -> PathBuf {
     let program = std::env::current_exe().unwrap_or_default();
     let marked = program.ancestors().find(|path| path.join("CACHEDIR.TAG").is_file());
     marked.map_or_else(std::env::temp_dir, Path::to_owned)

@@ -38,7 +38,7 @@ impl Need {
 }
 
 #[rustfmt::skip] // A table.
-pub(super) const NEEDS: [Need; 12] = [
+pub(super) const NEEDS: [Need; 18] = [
     Need::new("dockerd", &["docker.io"], Some("docker"), "targets are containers of a real Docker engine"),
     Need::new("docker", &["docker.io"], Some("docker"), "starts and inspects those containers"),
     Need::new("dpkg", &["dpkg"], Some("dpkg"), "unpacks nginx from its package"),
@@ -50,6 +50,12 @@ pub(super) const NEEDS: [Need; 12] = [
     Need::new("openssl", &["openssl"], Some("openssl"), "certificate of the TLS target, and a TLS client"),
     Need::new("h2load", &["nghttp2-client"], Some("nghttp2"), "load over HTTP/2"),
     Need::new("wrk", &["wrk"], Some("wrk"), "load over HTTP/1.1"),
+    Need::new("python3", &["python3", "python3-venv"], Some("python3"), "servers and clients of PyPI"),
+    Need::new("node", &["nodejs"], Some("nodejs"), "a server and a client in JavaScript"),
+    Need::new("npm", &["npm"], Some("nodejs-npm"), "installs the client's package"),
+    Need::new("java", &["default-jdk-headless"], Some("java-devel"), "a server and a client in Java"),
+    Need::new("javac", &["default-jdk-headless"], Some("java-devel"), "compiles them"),
+    Need::new("go", &["golang-go"], Some("golang"), "compiles a server in Go"),
     Need::new("tar", &["tar"], Some("tar"), "packs the image of the containers"),
 ];
 
