@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use httpfault_common::contract::{
-    ExistingConnections, ExperimentId, Fault, HeaderLine, Mistake, Mistakes, Replacement, RunSpec, Selection,
-    TargetSelector,
+    ExistingConnections, ExperimentId, Fault, GrpcError, GrpcStatus, HeaderLine, Mistake, Mistakes,
+    Replacement, RunSpec, Selection, TargetSelector,
 };
 
 /// Makes the HTTP service of chosen containers answer with a chosen status code, for a chosen time, then restores it.
@@ -87,6 +87,12 @@ pub(crate) struct RunArgs {
     /// Media type of that body [default: text/plain, or JSON where the client prefers it]
     #[arg(long, value_name = "TYPE")]
     content_type: Option<String>,
+    /// Status of faulted gRPC calls, 1 to 16 or its name [default: what gRPC clients make of the status code]
+    #[arg(long, value_name = "STATUS")]
+    grpc_status: Option<GrpcStatus>,
+    /// Message of faulted gRPC calls [default: a text that names the code and httpfault]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    grpc_message: Option<String>,
     /// Header of injected responses (repeatable)
     #[arg(long, value_name = "NAME: VALUE")]
     response_header: Vec<HeaderLine>,
@@ -237,6 +243,7 @@ impl RunArgs {
                 marker: !self.no_marker,
                 percent: self.percent,
                 seed: self.seed,
+                grpc: GrpcError { status: self.grpc_status, message: self.grpc_message.clone() },
                 selection: Selection {
                     paths: self.path.clone(),
                     methods: self.method.clone(),

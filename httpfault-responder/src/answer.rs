@@ -20,6 +20,7 @@ use crate::{
     activity::Track,
     context::Context,
     decide::{Action, Facts, FaultIs, PROBE, Verdict, path_of},
+    injected::is_grpc,
     stats::add_one,
     upstream::{NoAnswer, UpstreamHttp},
 };
@@ -100,6 +101,10 @@ pub(crate) async fn answer(
 /// The fault, without the application.
 async fn injected(answerer: &Answerer, request: Request<Incoming>) -> Response<AnswerBody> {
     let context = &answerer.context;
+    if is_grpc(request.version(), request.headers()) {
+        // The request's body goes unread: a client that streams may never end it. h2 resets the stream without an error.
+        return context.injected.grpc_response().map(AnswerBody::full);
+    }
     let injected = context.injected.response(request.method(), request.headers());
     let mut response = injected.map(AnswerBody::full);
     let is_http1 = request.version() != Version::HTTP_2;

@@ -1,10 +1,13 @@
 //! The answer that needs no application: built once, handed out for every request.
 
+mod caching;
+mod grpc;
+
 use bytes::Bytes;
 use headers_accept::Accept;
 use httpfault_common::contract::{ExperimentId, Fault, HeaderLine, Replacement};
 use hyper::{
-    HeaderMap, Method, Response, StatusCode,
+    HeaderMap, Method, Response, StatusCode, Version,
     ext::ReasonPhrase,
     header::{ACCEPT, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue},
 };
@@ -24,7 +27,10 @@ pub(crate) struct Injected {
     /// Where the status has no standard phrase.
     reason: Option<ReasonPhrase>,
     /// RESPONSE_HEADERS and the marker.
+    given: HeaderMap,
+    /// The same, and what caches are told.
     headers: HeaderMap,
+    grpc: grpc::Failure,
     text: Prepared,
     json: Prepared,
 }
@@ -39,7 +45,10 @@ impl Injected {
     pub(crate) fn new(fault: &Fault, experiment_id: &ExperimentId) -> Self {
         // The contract allows 200 to 599 and the driver checked it.
         let status = StatusCode::from_u16(fault.status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);
-        let headers = injected_headers(fault, experiment_id);
+        let given = given_headers(fault, experiment_id);
+        let mut headers = given.clone();
+        caching::forbid(&mut headers);
+        let grpc = grpc::Failure::new(status, &fault.grpc, &chaos_text(status, fault.marker, experiment_id));
         let [text, json] = representations(status, fault, experiment_id).map(|(content_type, body)| {
             let mut all = HeaderMap::new();
             if !is_bodiless(status) {
@@ -53,7 +62,7 @@ impl Injected {
             Some(_) => None,
             None => Some(ReasonPhrase::from_static(b"Injected Fault")),
         };
-        Self { status, reason, headers, text, json }
+        Self { status, reason, given, headers, grpc, text, json }
     }
 
     /// The whole injected response for a request.
@@ -73,11 +82,37 @@ impl Injected {
         response
     }
 
+    /// The whole injected response for a gRPC call: trailers only.
+    pub(crate) fn grpc_response(&self) -> Response<Bytes> {
+        let mut response = Response::new(Bytes::new());
+        replace_headers(response.headers_mut(), &self.headers);
+        response.headers_mut().insert(CONTENT_TYPE, grpc::CONTENT);
+        self.grpc.write(response.headers_mut());
+        response
+    }
+
     /// Status, reason phrase and headers of the fault on a response of the application.
     pub(crate) fn mark<B>(&self, response: &mut Response<B>) {
+        if response.status() == self.status {
+            // What it says of caching was said of this status.
+            replace_headers(response.headers_mut(), &self.given);
+        } else {
+            caching::forget(response.headers_mut(), self.status);
+            replace_headers(response.headers_mut(), &self.headers);
+        }
         response.extensions_mut().remove::<ReasonPhrase>();
         self.set_status(response);
+    }
+
+    /// Headers of the fault on a gRPC response of the application, whose call fails in its trailers.
+    pub(crate) fn mark_grpc<B>(&self, response: &mut Response<B>) {
+        caching::forget(response.headers_mut(), self.status);
         replace_headers(response.headers_mut(), &self.headers);
+    }
+
+    /// The failure in trailers, or in the headers of an answer that is trailers only.
+    pub(crate) fn mark_trailers(&self, trailers: &mut HeaderMap) {
+        self.grpc.write(trailers);
     }
 
     fn set_status<B>(&self, response: &mut Response<B>) {
@@ -88,12 +123,17 @@ impl Injected {
     }
 }
 
+/// Whether a request or response is gRPC.
+pub(crate) fn is_grpc(version: Version, headers: &HeaderMap) -> bool {
+    version == Version::HTTP_2 && grpc::is_grpc(headers)
+}
+
 /// Statuses whose responses have no content (RFC 9110 sections 15.3.5, 15.3.6, 15.4.5).
 pub(crate) fn is_bodiless(status: StatusCode) -> bool {
     matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-fn injected_headers(fault: &Fault, experiment_id: &ExperimentId) -> HeaderMap {
+fn given_headers(fault: &Fault, experiment_id: &ExperimentId) -> HeaderMap {
     let mut headers = HeaderMap::new();
     for HeaderLine { name, value } in &fault.headers {
         headers.append(name, value.clone());
@@ -130,7 +170,10 @@ fn representations(status: StatusCode, fault: &Fault, id: &ExperimentId) -> [(He
             let body = Bytes::from(body);
             ((TEXT, body.clone()), (json_type, body))
         }
-        None => ((TEXT, chaos_text(status, fault.marker, id)), (JSON, chaos_json(status, fault.marker, id))),
+        None => (
+            (TEXT, chaos_text(status, fault.marker, id).into()),
+            (JSON, chaos_json(status, fault.marker, id)),
+        ),
     };
     match content_type {
         None => [text, json],
@@ -141,10 +184,10 @@ fn representations(status: StatusCode, fault: &Fault, id: &ExperimentId) -> [(He
     }
 }
 
-fn chaos_text(status: StatusCode, marker: bool, id: &ExperimentId) -> Bytes {
+fn chaos_text(status: StatusCode, marker: bool, id: &ExperimentId) -> String {
     let experiment = if marker { format!(", experiment {id}") } else { String::new() };
     let reason = status.canonical_reason().unwrap_or("Injected Fault");
-    Bytes::from(format!("{} {reason}: injected by httpfault{experiment}\n", status.as_u16()))
+    format!("{} {reason}: injected by httpfault{experiment}\n", status.as_u16())
 }
 
 fn chaos_json(status: StatusCode, marker: bool, id: &ExperimentId) -> Bytes {

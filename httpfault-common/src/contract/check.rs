@@ -111,6 +111,9 @@ impl RunSpec {
             let framing = FRAMING.contains(&header.name.as_str());
             expect(!framing, "response-header", header, "any header but those that frame the message");
         }
+        let message_bytes = fault.grpc.message.as_ref().map_or(0, String::len);
+        let message_fits = message_bytes <= limit::MAX_GRPC_MESSAGE_BYTES;
+        expect(message_fits, "grpc-message", &format!("{message_bytes} bytes"), "at most 1024 bytes");
         check_selection(&fault.selection, &mut expect);
 
         if found.is_empty() { Ok(()) } else { Err(Mistakes(found)) }

@@ -5,6 +5,8 @@ use std::{fmt, str::FromStr};
 use base64::{Engine, prelude::BASE64_STANDARD};
 use serde::{Deserialize, Serialize};
 
+use super::GrpcError;
+
 /// Limits of the input, each with its reason.
 pub mod limit {
     /// Shortest duration, seconds.
@@ -15,6 +17,8 @@ pub mod limit {
     pub const MAX_BODY_BYTES: usize = 16 * 1024;
     /// Added response headers, name and value, bytes in all.
     pub const MAX_HEADER_BYTES: usize = 8 * 1024;
+    /// GRPC_MESSAGE, bytes: clients limit what all headers of an answer take.
+    pub const MAX_GRPC_MESSAGE_BYTES: usize = 1024;
     /// Targets of one agent process.
     pub const MAX_TARGETS: usize = 100;
     /// Encoded `--spec` argument, bytes (Linux allows 128 KiB for one argument).
@@ -99,6 +103,8 @@ pub struct Fault {
     pub seed: Option<u64>,
     #[serde(default, skip_serializing_if = "Selection::is_everything")]
     pub selection: Selection,
+    #[serde(default, skip_serializing_if = "GrpcError::is_default")]
+    pub grpc: GrpcError,
 }
 
 /// The body of an injected response.

@@ -85,6 +85,16 @@ impl Raw {
         self.formed(tunable, fits, allowed)
     }
 
+    /// The value, parsed, where there is one.
+    pub(crate) fn parsed<T: FromStr>(&mut self, tunable: &Tunable, allowed: &str) -> Option<T> {
+        let text = self.text(tunable)?.to_owned();
+        let parsed = text.parse().ok();
+        if parsed.is_none() {
+            self.wrong(tunable, &text, allowed);
+        }
+        parsed
+    }
+
     /// Every member of a list, parsed.
     pub(crate) fn members<T: FromStr>(&mut self, tunable: &Tunable, allowed: &str) -> Vec<T> {
         let texts = self.list(tunable);

@@ -3,8 +3,8 @@
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use httpfault_common::contract::{
-    ExistingConnections, ExperimentId, Fault, HeaderLine, Replacement, RunSpec, Selection, TargetSelector,
-    limit,
+    ExistingConnections, ExperimentId, Fault, GrpcError, HeaderLine, Replacement, RunSpec, Selection,
+    TargetSelector, limit,
 };
 
 use super::{
@@ -253,6 +253,10 @@ fn read_template(raw: &mut Raw, experiment: Option<ExperimentId>, seed: Option<u
             marker: raw.switch(&t::MARKER, true),
             percent: raw.number(&t::PERCENT, 100.0, 0.0..=100.0, " percent"),
             seed,
+            grpc: GrpcError {
+                status: raw.parsed(&t::GRPC_STATUS, "1 to 16, or the name of such a status"),
+                message: text(raw, &t::GRPC_MESSAGE),
+            },
             selection: Selection {
                 paths: raw.list(&t::PATHS),
                 methods: raw.list(&t::METHODS),
@@ -281,6 +285,7 @@ fn tunable_of(field: &str) -> Option<&'static Tunable> {
         "percent" => &t::PERCENT,
         "response-body" => &t::RESPONSE_BODY,
         "content-type" => &t::CONTENT_TYPE,
+        "grpc-message" => &t::GRPC_MESSAGE,
         "response-header" => &t::RESPONSE_HEADERS,
         "path" => &t::PATHS,
         "exclude-path" => &t::EXCLUDE_PATHS,

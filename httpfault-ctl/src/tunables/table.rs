@@ -68,6 +68,8 @@ tunables! {
     RESPONSE_BODY = one("RESPONSE_BODY", "response-body", Value, "", "Body of injected responses instead of the chaos string");
     CONTENT_TYPE = one("CONTENT_TYPE", "content-type", Value, "", "Media type of RESPONSE_BODY");
     RESPONSE_HEADERS = one("RESPONSE_HEADERS", "response-headers", LineList, "", "Headers added to injected responses, 'Name: value'");
+    GRPC_STATUS = one("GRPC_STATUS", "grpc-status", Value, "", "Status of faulted gRPC calls, by number or name, instead of what clients make of STATUS_CODE");
+    GRPC_MESSAGE = one("GRPC_MESSAGE", "grpc-message", Value, "", "Message of faulted gRPC calls instead of the chaos string");
     MARKER = one("MARKER", "marker", Switch, "true", "Injected responses carry x-httpfault: <experiment id>");
     PERCENT = one("PERCENT", "percent", Value, "100", "Share of the selected requests that is faulted, percent");
     SEED = one("SEED", "seed", Value, "", "Makes the choice of tasks and requests repeatable; printed when it is drawn");

@@ -3,16 +3,16 @@
 use std::{
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{self, Poll, ready},
 };
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
-
-use crate::{
-    activity::Busy,
-    stats::{Stats, add_one},
+use hyper::{
+    HeaderMap,
+    body::{Body, Frame, Incoming, SizeHint},
 };
+
+use crate::{activity::Busy, context::Context, stats::add_one};
 
 /// A response body of either kind.
 pub(crate) struct AnswerBody {
@@ -26,8 +26,17 @@ enum Content {
     Full(Option<Bytes>),
     Streamed {
         from: Incoming,
-        stats: Arc<Stats>,
+        context: Arc<Context>,
+        trailers: Trailers,
     },
+}
+
+/// What becomes of the application's trailers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trailers {
+    AsTheyAre,
+    /// They end a gRPC call, which fails also where they do not come.
+    FailCall,
 }
 
 impl AnswerBody {
@@ -40,13 +49,17 @@ impl AnswerBody {
     }
 
     /// The application's body, trailers included. One that breaks off is counted.
-    pub(crate) fn streamed(from: Incoming, stats: Arc<Stats>) -> Self {
-        Self { content: Content::Streamed { from, stats }, _busy: None }
+    pub(crate) fn streamed(from: Incoming, context: &Arc<Context>, trailers: Trailers) -> Self {
+        Self { content: Content::Streamed { from, context: Arc::clone(context), trailers }, _busy: None }
     }
 
     pub(crate) fn holding(self, busy: Busy) -> Self {
         Self { _busy: Some(busy), ..self }
     }
+}
+
+fn trailers_of<E>(frame: &mut Result<Frame<Bytes>, E>) -> Option<&mut HeaderMap> {
+    frame.as_mut().ok().and_then(Frame::trailers_mut)
 }
 
 impl Body for AnswerBody {
@@ -55,16 +68,25 @@ impl Body for AnswerBody {
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
+        cx: &mut task::Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match &mut self.content {
             Content::Full(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Content::Streamed { from, stats } => {
-                let frame = Pin::new(from).poll_frame(cx);
-                if matches!(frame, Poll::Ready(Some(Err(_)))) {
-                    add_one(&stats.upstream_errors);
+            Content::Streamed { from, context, trailers } => {
+                let mut frame = ready!(Pin::new(from).poll_frame(cx));
+                if let Some(Err(_)) = frame {
+                    add_one(&context.stats.upstream_errors);
                 }
-                frame
+                if *trailers == Trailers::FailCall {
+                    if frame.is_none() {
+                        frame = Some(Ok(Frame::trailers(HeaderMap::new())));
+                    }
+                    if let Some(fields) = frame.as_mut().and_then(trailers_of) {
+                        context.injected.mark_trailers(fields);
+                        *trailers = Trailers::AsTheyAre;
+                    }
+                }
+                Poll::Ready(frame)
             }
         }
     }
@@ -72,7 +94,9 @@ impl Body for AnswerBody {
     fn is_end_stream(&self) -> bool {
         match &self.content {
             Content::Full(bytes) => bytes.is_none(),
-            Content::Streamed { from, .. } => from.is_end_stream(),
+            Content::Streamed { from, trailers, .. } => {
+                *trailers == Trailers::AsTheyAre && from.is_end_stream()
+            }
         }
     }
 

@@ -1,10 +1,8 @@
 //! MODIFY_RESPONSE_BODY=false: the application answers, its status is replaced. And streams that are not faulted at all.
 
-use std::sync::Arc;
-
 use hyper::{
     Method, Request, Response, StatusCode, Uri, Version,
-    body::Incoming,
+    body::{Body as _, Incoming},
     header::{CONTENT_LENGTH, HOST, HeaderValue, TRAILER, TRANSFER_ENCODING},
     http::{request::Parts, uri::Scheme},
     upgrade::OnUpgrade,
@@ -12,12 +10,12 @@ use hyper::{
 
 use super::{
     Answerer,
-    body::AnswerBody,
+    body::{AnswerBody, Trailers},
     close,
     headers::{expects_continue, remove_hop_by_hop, remove_hop_by_hop_of_request},
 };
 use crate::{
-    injected::is_bodiless,
+    injected::{is_bodiless, is_grpc},
     stats::add_one,
     upstream::{ForwardedBody, NoAnswer, wait_for_continue},
 };
@@ -29,26 +27,46 @@ pub(super) async fn with_status_replaced(
 ) -> Response<AnswerBody> {
     let injected = &answerer.context.injected;
     let (method, headers) = (request.method().clone(), request.headers().clone());
-    let is_http1 = request.version() != Version::HTTP_2;
+    let version = request.version();
+    let is_call = is_grpc(version, &headers);
     match call(answerer, request).await {
         Ok(answer) => {
             add_one(&answerer.context.stats.forwarded);
+            if is_call && is_grpc(version, answer.headers()) {
+                return fail_call(answerer, answer);
+            }
             let answered = answer.status();
-            let mut response = carry_back(answerer, answer);
+            let mut response = carry_back(answerer, answer, Trailers::AsTheyAre);
             injected.mark(&mut response);
             reframe(&mut response, answered, &method);
             response
         }
         Err(error) => {
             report(answerer, &error);
+            if is_call {
+                return injected.grpc_response().map(AnswerBody::full);
+            }
             let mut response = injected.response(&method, &headers).map(AnswerBody::full);
-            if is_http1 {
+            if version != Version::HTTP_2 {
                 // What is left of the request's body went with the broken connection.
                 close(&mut response);
             }
             response
         }
     }
+}
+
+/// The application's answer to a gRPC call: its messages, and the failure in place of its end.
+fn fail_call(answerer: &Answerer, answer: Response<Incoming>) -> Response<AnswerBody> {
+    let injected = &answerer.context.injected;
+    let is_trailers_only = answer.body().is_end_stream();
+    let trailers = if is_trailers_only { Trailers::AsTheyAre } else { Trailers::FailCall };
+    let mut response = carry_back(answerer, answer, trailers);
+    injected.mark_grpc(&mut response);
+    if is_trailers_only {
+        injected.mark_trailers(response.headers_mut());
+    }
+    response
 }
 
 /// The application's answer as it is. HTTP/1 comes here only when the fault ended between two requests of one read; the
@@ -58,7 +76,7 @@ pub(super) async fn untouched(
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, NoAnswer> {
     let answer = call(answerer, request).await.inspect_err(|error| report(answerer, error))?;
-    Ok(carry_back(answerer, answer))
+    Ok(carry_back(answerer, answer, Trailers::AsTheyAre))
 }
 
 async fn call(answerer: &Answerer, request: Request<Incoming>) -> Result<Response<Incoming>, NoAnswer> {
@@ -97,9 +115,8 @@ fn complete_target(parts: &mut Parts) {
     }
 }
 
-fn carry_back(answerer: &Answerer, answer: Response<Incoming>) -> Response<AnswerBody> {
-    let stats = Arc::clone(&answerer.context.stats);
-    let mut response = answer.map(|body| AnswerBody::streamed(body, stats));
+fn carry_back(answerer: &Answerer, answer: Response<Incoming>, trailers: Trailers) -> Response<AnswerBody> {
+    let mut response = answer.map(|body| AnswerBody::streamed(body, &answerer.context, trailers));
     remove_hop_by_hop(response.headers_mut());
     response.extensions_mut().remove::<OnUpgrade>();
     // The client's own version is for hyper to know; this one was the application's.

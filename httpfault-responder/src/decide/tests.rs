@@ -10,6 +10,7 @@ fn fault(percent: f64, selection: Selection) -> Fault {
         marker: true,
         percent,
         seed: Some(7),
+        grpc: Default::default(),
         selection,
     }
 }

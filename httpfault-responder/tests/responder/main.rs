@@ -4,7 +4,9 @@
 mod support;
 
 mod adopted;
+mod caching;
 mod forwarding;
+mod grpc;
 mod http2;
 mod injected;
 mod leaving;

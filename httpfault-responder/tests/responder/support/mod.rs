@@ -5,7 +5,7 @@ mod client;
 
 use std::{future::Future, net::SocketAddr, sync::Arc, time::Duration};
 
-use httpfault_common::contract::{Counters, Fault, Replacement, Selection};
+use httpfault_common::contract::{Counters, Fault, GrpcError, Replacement, Selection};
 use httpfault_responder::{Config, Connecting, Destination, Limits, Responder, Upstream, start};
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -29,6 +29,7 @@ pub(crate) fn fault(status: u16) -> Fault {
         marker: true,
         percent: 100.0,
         seed: Some(1),
+        grpc: GrpcError::default(),
         selection: Selection::default(),
     }
 }
