@@ -29,6 +29,8 @@ use crate::{
 
 /// How long clients run that are not told to stop.
 const FOREVER: &str = "3600";
+/// How long to wait for a client's answers. Each gives a request up after 10 s.
+const MORE: Duration = Duration::from_secs(15);
 /// How long a client may take to end.
 const ENDS: Duration = Duration::from_secs(60);
 
@@ -145,7 +147,7 @@ impl Client {
             Self::Curl => curl(&url, task.pause),
             Self::Wrk => {
                 let wrk = Program::new("wrk").args(&["-t", "1", "-c", &connections, "-d", FOREVER, "-s"]);
-                wrk.arg(source("clients/wrk.lua")).args(&["--timeout", "15s", &url])
+                wrk.arg(source("clients/wrk.lua")).args(&["--timeout", "10s", &url])
             }
             Self::H2load => {
                 let one_stream = ["-t", "1", "-c", &connections, "-m", "1", "-D", FOREVER];
@@ -187,7 +189,7 @@ impl fmt::Display for Client {
 /// One connection: curl has no more without a pool that it empties at once.
 fn curl(url: &str, pause: Duration) -> Program {
     let told = format!("%{{stderr}}{}\n", report::CURL);
-    let curl = Program::new("curl").args(&["--silent", "--http1.1", "--max-time", "15"]);
+    let curl = Program::new("curl").args(&["--silent", "--http1.1", "--max-time", "10"]);
     let curl = curl.args(&["--output", "/dev/null", "--write-out", &told]);
     let per_minute = 60_000_u128.checked_div(pause.as_millis());
     let curl = match per_minute {
@@ -217,7 +219,7 @@ impl Running {
     pub fn await_more(&self, outcome: Outcome, count: usize) -> Result<Duration> {
         let goal = self.count(outcome) + count;
         let what = format!("{count} more times {outcome:?} from {}", self.client);
-        wait::until(&what, Duration::from_secs(30), || Ok(self.count(outcome) >= goal))
+        wait::until(&what, MORE, || Ok(self.count(outcome) >= goal))
             .with_context(|| format!("{:?}", self.seen().remarks))
     }
 

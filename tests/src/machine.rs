@@ -1,4 +1,5 @@
 //! One test at a time has the machine: `/run/httpfault`, the list of kernel programs and the two cores are shared.
+//! What it is, for measurements.
 
 use std::{
     fs::{self, File},
@@ -6,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use procfs::{CpuInfo, Current};
 
 use crate::{cgroup, netns};
 
@@ -53,4 +55,14 @@ pub fn locked(name: &str) -> Result<File> {
     let file = file.with_context(|| format!("opening {}", path.display()))?;
     file.lock().with_context(|| format!("locking {}", path.display()))?;
     Ok(file)
+}
+
+/// CPU model, cores and kernel in one line.
+pub fn description() -> Result<String> {
+    let cpus = CpuInfo::current().context("reading /proc/cpuinfo")?;
+    let model = cpus.model_name(0).unwrap_or("unknown CPU").to_owned();
+    let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").context("reading the kernel's release")?;
+    // What follows the version names this machine's build.
+    let version = kernel.split('-').next().unwrap_or_default().trim();
+    Ok(format!("Machine: {model}, {} cores, Linux {version}", cpus.num_cores()))
 }

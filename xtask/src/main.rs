@@ -7,6 +7,7 @@ mod setup;
 mod bench;
 mod demo;
 mod ebpf;
+mod existing;
 mod test;
 
 mod dist;
@@ -17,6 +18,7 @@ mod tidy;
 
 mod binaries;
 mod debian;
+mod document;
 mod metadata;
 mod process;
 mod say;
@@ -45,6 +47,8 @@ enum Command {
     Demo(demo::Args),
     /// Measure the programs as they are handed out
     Bench(bench::Args),
+    /// Measure what becomes of existing connections, with real servers and clients
+    Existing(existing::Args),
     /// Build what is handed out: static programs, manuals and licences, reproducibly
     Dist(dist::Args),
     /// Try the agent on other kernels, in emulated machines
@@ -62,6 +66,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::Existing(args) => existing::run(&args),
         Command::Dist(args) => dist::run(&args),
         Command::Vm(args) => vm::run(&args),
         Command::Tidy => tidy::run(),

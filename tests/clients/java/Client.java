@@ -13,7 +13,7 @@ final class Client {
 
     public static void main(String[] args) throws Exception {
         HttpRequest request =
-                HttpRequest.newBuilder(URI.create(args[0])).timeout(Duration.ofSeconds(15)).build();
+                HttpRequest.newBuilder(URI.create(args[0])).timeout(Duration.ofSeconds(10)).build();
         int pause = Integer.parseInt(args[2]);
         List<Thread> threads = new ArrayList<>();
         for (int i = Integer.parseInt(args[1]); i > 0; i--) {

@@ -27,7 +27,7 @@ async function ask(pool) {
 }
 
 async function requests() {
-  const pool = new Pool(origin, { connections: 1, pipelining: 1 });
+  const pool = new Pool(origin, { connections: 1, pipelining: 1, headersTimeout: 10_000, bodyTimeout: 10_000 });
   while (!stop) {
     const line = await ask(pool);
     process.stdout.write(`${line}\n`);

@@ -16,13 +16,13 @@ def make_ask(address, method, message):
 
     def ask():
         if streaming:
-            running, received = call(message, timeout=30), 0
+            running, received = call(message, timeout=10), 0
         try:
             if streaming:
                 for _ in running:
                     received += 1
             else:
-                _, running = call.with_call(message, timeout=30)
+                _, running = call.with_call(message, timeout=10)
         except grpc.RpcError as error:
             return refused(error, streaming and received > 0)
         metadata = dict(running.trailing_metadata())

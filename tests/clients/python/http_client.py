@@ -12,7 +12,7 @@ def with_requests(url):
 
     def ask():
         try:
-            answer = session.get(url, timeout=15)
+            answer = session.get(url, timeout=10)
         except requests.exceptions.ChunkedEncodingError as error:
             return f"cut {error}"
         except requests.exceptions.ConnectionError as error:
@@ -28,7 +28,7 @@ def with_requests(url):
 def with_httpx(url, http2):
     import httpx
 
-    client = httpx.Client(http1=not http2, http2=http2, timeout=15)
+    client = httpx.Client(http1=not http2, http2=http2, timeout=10)
 
     def ask():
         try:

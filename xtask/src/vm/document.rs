@@ -1,37 +1,22 @@
 //! The tables in the documents: kernels in README.md, kernel by feature in docs/kernels.md.
 
-use std::{fmt::Write as _, fs};
+use std::fmt::Write as _;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::{
     finding::{Feature, Outcome},
     table::{Column, Table, word},
 };
-use crate::process;
+use crate::document::replace;
 
 /// Around a table that is written here.
 const BEGIN: &str = "<!-- written by cargo xtask vm --write -->";
-const END: &str = "<!-- end -->";
 
 /// Replaces the tables in both documents.
 pub(super) fn write(table: &Table) -> Result<()> {
-    replace("README.md", &kernels(table))?;
-    replace("docs/kernels.md", &features(table))
-}
-
-fn replace(document: &str, table: &str) -> Result<()> {
-    let path = process::root().join(document);
-    let text = fs::read_to_string(&path).with_context(|| format!("reading {document}"))?;
-    let text =
-        between_marks(&text, table).with_context(|| format!("{document} has no lines {BEGIN} and {END}"))?;
-    fs::write(&path, text).with_context(|| format!("writing {document}"))
-}
-
-fn between_marks(text: &str, table: &str) -> Option<String> {
-    let (before, rest) = text.split_once(BEGIN)?;
-    let (_old, after) = rest.split_once(END)?;
-    Some(format!("{before}{BEGIN}\n\n{table}\n{END}{after}"))
+    replace("README.md", BEGIN, &kernels(table))?;
+    replace("docs/kernels.md", BEGIN, &features(table))
 }
 
 /// A line for each kernel: how much of it works, and what does not.
@@ -130,14 +115,5 @@ mod tests {
         let kernels = kernels(&table(Outcome::Refused));
         assert_eq!(kernels.lines().count(), 3);
         assert!(kernels.contains("| 15 of 16; refused: reset |"), "{kernels}");
-    }
-
-    #[test]
-    fn only_what_is_between_the_marks_is_replaced() {
-        let text = format!("before\n{BEGIN}\nold\n{END}\nafter\n");
-        let new = between_marks(&text, "| new |").unwrap();
-        assert!(new.starts_with("before\n") && new.ends_with("\nafter\n"), "{new}");
-        assert!(new.contains("| new |") && !new.contains("old"), "{new}");
-        assert_eq!(between_marks("no marks", ""), None);
     }
 }

@@ -3,7 +3,6 @@
 //! `bench scale` measures the controller instead.
 
 mod compare;
-mod machine;
 mod moments;
 mod scale;
 
@@ -14,7 +13,11 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
-use httpfault_tests::{agent::binary, command::installed, machine::Machine};
+use httpfault_tests::{
+    agent::binary,
+    command::installed,
+    machine::{self, Machine},
+};
 
 /// Measures the release agent, or the controller.
 #[derive(Debug, Parser)]

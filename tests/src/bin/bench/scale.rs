@@ -10,11 +10,11 @@ use anyhow::{Context, Result, ensure};
 use httpfault_simulator::{Simulator, Timing, World};
 use httpfault_tests::{
     experiment::{AgentFile, CLUSTER, Ctl, Ended, SERVICE},
-    wait,
+    machine, wait,
 };
 use procfs::process::Process;
 
-use crate::{machine, print};
+use crate::print;
 use fleet::Fleet;
 
 /// What a call takes from a controller in the same region.

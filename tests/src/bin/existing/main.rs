@@ -1,0 +1,94 @@
+//! What becomes of connections that clients hold when a fault starts, with real servers and clients, as Markdown.
+//! `modes`: each server with each client in each mode. `proof`: many takes and give-backs, and what a killed agent costs.
+
+mod modes;
+mod proof;
+mod traffic;
+
+use std::{
+    io::{Write, stdout},
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use httpfault_tests::{
+    machine::{self, Machine},
+    servers::Server,
+};
+
+/// Measures what a fault does to connections that exist.
+#[derive(Debug, Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Each server with each client in each mode
+    Modes(modes::Arguments),
+    /// Many takes and give-backs with each server, and with the agent killed
+    Proof(proof::Arguments),
+}
+
+/// Which servers.
+#[derive(Debug, Args)]
+struct Servers {
+    /// Only servers whose name contains this (repeatable)
+    #[arg(long, value_name = "NAME")]
+    server: Vec<String>,
+}
+
+/// A mode of EXISTING_CONNECTIONS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Mode {
+    Keep,
+    Drain,
+    Reset,
+    Take,
+    Auto,
+}
+
+fn main() -> Result<()> {
+    let Arguments { command } = Arguments::parse();
+    let _machine = Machine::take()?;
+    print(&format!("{}\n", machine::description()?))?;
+    match command {
+        Command::Modes(arguments) => modes::measure(&arguments),
+        Command::Proof(arguments) => proof::measure(&arguments),
+    }
+}
+
+impl Servers {
+    /// Those of `all` that were asked for.
+    fn among(&self, all: &[Server]) -> Vec<Server> {
+        let asked = |server: &&Server| {
+            self.server.is_empty() || self.server.iter().any(|name| server.name().contains(name.as_str()))
+        };
+        all.iter().filter(asked).copied().collect()
+    }
+}
+
+impl Mode {
+    /// As the agent's command line has it.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Keep => "keep",
+            Self::Drain => "drain",
+            Self::Reset => "reset",
+            Self::Take => "take",
+            Self::Auto => "auto",
+        }
+    }
+}
+
+/// Rows are shown as they come.
+fn print(text: &str) -> Result<()> {
+    let mut out = stdout().lock();
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("writing to standard output")
+}
+
+fn milliseconds(time: Duration) -> String {
+    format!("{} ms", time.as_millis())
+}
