@@ -6,7 +6,12 @@ use aws_config::{
     BehaviorVersion, Region, SdkConfig, provider_config::ProviderConfig, retry::RetryConfig,
     timeout::TimeoutConfig,
 };
-use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_smithy_http_client::{
+    Connector,
+    proxy::ProxyConfig,
+    tls::{self, rustls_provider::CryptoMode},
+};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use super::{credentials, error::ApiError, one_by_one::Done, rights::Rights};
 use crate::tunables::Access;
@@ -38,9 +43,7 @@ impl Cloud {
     /// Builds the clients and gets credentials once, so that wrong ones are reported as such and not as the failure
     /// of some call.
     pub(crate) async fn connect(access: &Access) -> Result<Self, ApiError> {
-        let http = aws_smithy_http_client::Builder::new()
-            .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
-            .build_https();
+        let http = http_client();
         let region = Region::new(access.region.clone());
         let base =
             ProviderConfig::without_region().with_http_client(http.clone()).with_region(Some(region.clone()));
@@ -80,4 +83,15 @@ impl Cloud {
     pub(crate) fn answer_within(&self) -> Duration {
         self.answer_within
     }
+}
+
+/// HTTPS with ring, through HTTPS_PROXY (HTTP_PROXY, ALL_PROXY) but for what NO_PROXY names. A client that is built
+/// the short way takes no notice of them.
+fn http_client() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new().build_with_connector_fn(|settings, components| {
+        let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
+        connector.tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build()
+    })
 }
