@@ -6,6 +6,7 @@ use aws_config::{
     BehaviorVersion, Region, SdkConfig, provider_config::ProviderConfig, retry::RetryConfig,
     timeout::TimeoutConfig,
 };
+use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_http_client::{
     Connector,
     proxy::ProxyConfig,
@@ -35,6 +36,10 @@ pub(crate) struct Cloud {
     /// Names the way of authentication, for messages.
     pub(super) way: String,
     pub(super) cluster: Option<String>,
+    pub(super) region: String,
+    pub(super) credentials: SharedCredentialsProvider,
+    /// In place of AWS's own, for S3.
+    pub(super) s3_endpoint: Option<String>,
     pub(super) rights: Arc<Rights>,
     pub(super) done: Arc<Done>,
 }
@@ -58,20 +63,29 @@ impl Cloud {
                     .build(),
             );
         let (config, way) = credentials::load(loader, base, &access.credentials).await?;
-        Ok(Self::of(&config, way, access))
+        Self::of(&config, way, access)
     }
 
-    fn of(config: &SdkConfig, way: String, access: &Access) -> Self {
-        Self {
+    fn of(config: &SdkConfig, way: String, access: &Access) -> Result<Self, ApiError> {
+        let none = || "the SDK found no provider".to_owned();
+        let credentials = config
+            .credentials_provider()
+            .ok_or_else(|| ApiError::Credentials { way: way.clone(), detail: none() })?;
+        Ok(Self {
             ecs: aws_sdk_ecs::Client::new(config),
             ssm: aws_sdk_ssm::Client::new(config),
             poll: access.poll,
             answer_within: access.answer_within,
             way,
             cluster: access.cluster.clone(),
+            region: access.region.clone(),
+            credentials,
+            s3_endpoint: std::env::var("AWS_ENDPOINT_URL_S3")
+                .ok()
+                .or_else(|| config.endpoint_url().map(str::to_owned)),
             rights: Arc::default(),
             done: Arc::default(),
-        }
+        })
     }
 
     /// Time between two looks at a command.

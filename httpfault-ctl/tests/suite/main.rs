@@ -5,6 +5,7 @@
 mod abort;
 mod authentication;
 mod delivery;
+mod delivery_ways;
 mod dispatch;
 mod exit_codes;
 mod hostile;
