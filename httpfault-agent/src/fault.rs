@@ -105,7 +105,8 @@ impl Fault {
             limits: Limits::default(),
         };
         // Ready before steering: the sockets listen and the scope is written before the first hook is attached.
-        let responder = httpfault_responder::start(listen::accepting(&responders)?, config);
+        let responder = httpfault_responder::start(listen::accepting(&responders)?, config)
+            .context("starting the responder")?;
         let unified = target.cgroup.unified().context("opening the target's cgroup")?;
         let datapath = Arc::new(Mutex::new(load(&target, run, unified.as_ref(), &responders)?));
         let pooled = Pooled::find(Finder::new(

@@ -1,23 +1,42 @@
 //! The accept loops.
 
 use std::{
+    future::Future,
     io,
-    sync::{Arc, Mutex, atomic::Ordering::Relaxed},
+    os::fd::OwnedFd,
+    sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
-use rustix::io::Errno;
+use bytes::Bytes;
+use rustix::{
+    io::Errno,
+    net::{RecvFlags, SendFlags, recv, send},
+};
 use tokio::{
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::{OwnedSemaphorePermit, Semaphore},
+    task::yield_now,
     time::{sleep, timeout},
 };
 use tokio_util::task::TaskTracker;
 
-use crate::{activity::Seat, connection, context::Context};
+use crate::{
+    activity::{Doing, Phase, Seat},
+    connection::{self, Accepted},
+    context::Context,
+    http1::{Begun, Stop, answer_at_once},
+    listening::Listening,
+    scratch::with_scratch,
+    sniff::{Protocol, sniff},
+};
 
 /// How long an accept loop waits when the process or the host is out of descriptors or memory.
 const BACK_OFF: Duration = Duration::from_millis(50);
+/// Connections that are accepted before others get their turn.
+const BATCH: usize = 32;
+/// Idle connections that are asked to close when one place is needed: one part in this many of all.
+const CLOSED_AT_ONCE: usize = 256;
 
 /// Whether clients were still waiting to be accepted when everything closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,35 +47,29 @@ pub(crate) enum Late {
 
 /// One listening socket's loop.
 pub(crate) struct Acceptor {
-    pub(crate) listener: TcpListener,
+    pub(crate) listener: Listening,
     pub(crate) context: Arc<Context>,
     pub(crate) free: Arc<Semaphore>,
     pub(crate) connections: TaskTracker,
-    pub(crate) seats: Arc<Mutex<Vec<Seat>>>,
 }
 
 impl Acceptor {
     /// Accepts until everything closes.
     pub(crate) async fn run(self) -> Late {
+        let seat = self.context.life.take_seat();
+        seat.set(Doing::Accepting);
         let mut late = Late::Nobody;
-        let closing = &self.context.life.closing;
         loop {
             tokio::select! {
                 biased;
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => {
-                        has_room(&self.context);
-                        let place = self.place().await;
-                        if place.is_none() {
-                            late = Late::Somebody;
-                        }
-                        serve(stream, place, &self.context, &self.connections, &self.seats);
-                    }
+                ready = self.listener.readable() => match ready {
+                    Ok(()) => self.accept_some(&seat, &mut late).await,
                     Err(error) => survive(&error, &self.context).await,
                 },
-                () = closing.cancelled() => break,
+                () = seat.reached(&self.context.life, Phase::Closing) => break,
             }
         }
+        seat.give_back();
         // Without descriptors the queue can't be emptied, and the end must come nevertheless.
         match timeout(self.context.limits.last_time, self.empty_queue()).await {
             Ok(Late::Nobody) | Err(_) => late,
@@ -64,60 +77,120 @@ impl Acceptor {
         }
     }
 
-    /// Waits for a free place. In the end nobody waits: the queue is short by then, because nothing is steered here.
-    async fn place(&self) -> Option<OwnedSemaphorePermit> {
-        tokio::select! {
-            biased;
-            place = Arc::clone(&self.free).acquire_owned() => place.ok(),
-            () = self.context.life.closing.cancelled() => None,
+    async fn accept_some(&self, seat: &Seat, late: &mut Late) {
+        for _ in 0..BATCH {
+            let socket = match self.listener.try_accept() {
+                Ok(socket) => socket,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) => return survive(&error, &self.context).await,
+            };
+            has_room(&self.context);
+            let Some(accepted) = first_look(socket, &self.context) else { continue };
+            let place = self.place(seat).await;
+            if place.is_none() {
+                *late = Late::Somebody;
+            }
+            self.serve(accepted, place);
+        }
+        yield_now().await;
+    }
+
+    /// Waits for a free place, which idle connections are asked to make. In the end nobody waits: the queue is short by
+    /// then, because nothing is steered here.
+    async fn place(&self, seat: &Seat) -> Option<OwnedSemaphorePermit> {
+        let free = || Arc::clone(&self.free);
+        if let Ok(place) = free().try_acquire_owned() {
+            return Some(place);
+        }
+        loop {
+            self.context.life.close_idlest((self.context.limits.max_connections / CLOSED_AT_ONCE).max(1));
+            tokio::select! {
+                biased;
+                place = free().acquire_owned() => return place.ok(),
+                () = seat.reached(&self.context.life, Phase::Closing) => return None,
+                // Others may be idle by then.
+                () = sleep(BACK_OFF) => {}
+            }
         }
     }
 
     /// Takes what the kernel had already queued, beyond the limit too: closing a listener resets those connections, and
     /// no more are coming.
     async fn empty_queue(self) -> Late {
-        let Self { listener, context, connections, seats, .. } = self;
         let mut late = Late::Nobody;
-        let Ok(listener) = listener.into_std() else { return late };
         loop {
-            match listener.accept() {
-                Ok((stream, _)) => {
-                    if stream.set_nonblocking(true).is_ok()
-                        && let Ok(stream) = TcpStream::from_std(stream)
-                    {
-                        late = Late::Somebody;
-                        serve(stream, None, &context, &connections, &seats);
+            // The runtime may not have noticed the last ones yet.
+            match self.listener.accept_now() {
+                Ok(socket) => {
+                    late = Late::Somebody;
+                    if let Some(accepted) = first_look(socket, &self.context) {
+                        self.serve(accepted, None);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return late,
-                Err(error) => survive(&error, &context).await,
+                Err(error) => survive(&error, &self.context).await,
             }
         }
     }
+
+    fn serve(&self, accepted: Accepted, place: Option<OwnedSemaphorePermit>) {
+        let served = |seat| connection::serve(accepted, Arc::clone(&self.context), seat);
+        spawn(served, place, &self.context, &self.connections);
+    }
 }
 
-fn serve(
-    stream: TcpStream,
-    permit: Option<OwnedSemaphorePermit>,
-    context: &Arc<Context>,
-    connections: &TaskTracker,
-    seats: &Mutex<Vec<Seat>>,
-) {
-    let served = |seat| connection::serve(stream, Arc::clone(context), seat);
-    spawn(served, permit, context, connections, seats);
+/// Looks at what the client has sent with its connection. Most have sent all that they ask for: a request that is
+/// answered here and is the last of its connection costs neither a task nor a place among the events that are waited for.
+/// `None`: the connection is done.
+fn first_look(socket: OwnedFd, context: &Context) -> Option<Accepted> {
+    with_scratch(|read, out| {
+        let count = match recv(&socket, &mut *read, RecvFlags::DONTWAIT) {
+            Ok((0, _)) => return None,
+            Ok((count, _)) => count,
+            Err(Errno::AGAIN | Errno::INTR) => 0,
+            Err(errno) => {
+                log::debug!("a connection broke off when it was accepted: {errno}");
+                return None;
+            }
+        };
+        let bytes = &read[..count];
+        let protocol = sniff(bytes);
+        if protocol != Some(Protocol::Http1) {
+            return accepted(socket, protocol, bytes, Begun::default());
+        }
+        let (used, stop) = answer_at_once(context, bytes, out);
+        let sent = match out.is_empty() {
+            true => 0,
+            false => send(&socket, out, SendFlags::DONTWAIT | SendFlags::NOSIGNAL).unwrap_or(0),
+        };
+        if matches!(stop, Stop::Ends) && sent == out.len() && used == count {
+            return None;
+        }
+        let begun = Begun { unsent: Bytes::copy_from_slice(&out[sent..]), stopped: Some(stop) };
+        accepted(socket, protocol, &bytes[used..], begun)
+    })
+}
+
+fn accepted(socket: OwnedFd, protocol: Option<Protocol>, read: &[u8], begun: Begun) -> Option<Accepted> {
+    match TcpStream::from_std(socket.into()) {
+        Ok(stream) => Some(Accepted { stream, protocol, read: read.into(), begun }),
+        Err(error) => {
+            log::warn!("could not serve a connection: {error}");
+            None
+        }
+    }
 }
 
 /// Gives a connection its seat and its task.
 pub(crate) fn spawn<F>(
     served: impl FnOnce(Seat) -> F,
-    permit: Option<OwnedSemaphorePermit>,
+    place: Option<OwnedSemaphorePermit>,
     context: &Arc<Context>,
     connections: &TaskTracker,
-    seats: &Mutex<Vec<Seat>>,
 ) where
     F: Future<Output = ()> + Send + 'static,
 {
-    let seat = take_seat(seats);
+    let seat = context.life.take_seat();
     let served = served(seat.clone());
     let context = Arc::clone(context);
     let open = context.stats.open.fetch_add(1, Relaxed) + 1;
@@ -125,37 +198,20 @@ pub(crate) fn spawn<F>(
         context.stats.saturated.store(true, Relaxed);
     }
     connections.spawn(async move {
-        let _leave = Leave { context: Arc::clone(&context), seat, _permit: permit };
+        let leave = Leave { context: Arc::clone(&context), seat, _place: place };
         tokio::select! {
             biased;
             () = served => {}
-            () = context.life.cut.cancelled() => {}
+            () = leave.seat.reached(&context.life, Phase::Cut) => {}
         }
     });
-}
-
-/// Reuses a seat whose connection is gone, so that their number stays that of concurrent connections.
-fn take_seat(seats: &Mutex<Vec<Seat>>) -> Seat {
-    let mut seats = seats.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    // Look at a few only: with many connections a long search for each new one would cost more than a new seat.
-    let recent = seats.len().saturating_sub(8);
-    if let Some(free) = seats[recent..].iter().find(|seat| seat.take()) {
-        return free.clone();
-    }
-    if seats.len() == seats.capacity() {
-        seats.retain(Seat::is_taken);
-    }
-    let seat = Seat::default();
-    seat.take();
-    seats.push(seat.clone());
-    seat
 }
 
 /// Gives a connection's place back however its task ends.
 struct Leave {
     context: Arc<Context>,
     seat: Seat,
-    _permit: Option<OwnedSemaphorePermit>,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl Drop for Leave {
@@ -168,9 +224,10 @@ impl Drop for Leave {
 
 /// A connection was accepted, or one has ended: there is room, unless the limit is near.
 fn has_room(context: &Context) {
-    let most = context.limits.max_connections as u64;
+    let most = context.stats.most_open.load(Relaxed).min(context.limits.max_connections as u64);
     // Some distance between on and off, so that the driver is not made to flap.
     if context.stats.open.load(Relaxed) <= most.saturating_sub((most / 16).max(1)) {
+        context.stats.most_open.store(u64::MAX, Relaxed);
         context.stats.saturated.store(false, Relaxed);
     }
 }
@@ -181,6 +238,8 @@ fn has_room(context: &Context) {
 async fn survive(error: &io::Error, context: &Context) {
     match Errno::from_io_error(error) {
         Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+            // There is room again when some of what is open now has ended.
+            context.stats.most_open.store(context.stats.open.load(Relaxed), Relaxed);
             if !context.stats.saturated.swap(true, Relaxed) {
                 log::warn!(
                     "could not accept connections, which are the application's until that is over: {error}"

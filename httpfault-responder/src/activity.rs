@@ -4,6 +4,6 @@ mod life;
 mod seat;
 mod track;
 
-pub(crate) use life::Life;
+pub(crate) use life::{Life, Phase};
 pub(crate) use seat::{Doing, Seat};
 pub(crate) use track::{Busy, Track};

@@ -1,6 +1,10 @@
 //! Connections of the application that are served here for a time and asked back.
 
-use std::future::{Future, pending};
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    task::{Context, Poll},
+};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -85,16 +89,13 @@ impl Asked {
         self.0.is_some()
     }
 
-    /// The next question; the connection is between two requests. Cancel safe.
-    pub(crate) async fn next(&mut self) -> Question {
-        let ask = match &mut self.0 {
-            Some(asking) => asking.asks.recv().await,
-            None => None,
-        };
-        match ask {
-            Some(ask) => Question(ask),
+    /// The next question.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Question> {
+        let Some(asking) = &mut self.0 else { return Poll::Pending };
+        match asking.asks.poll_recv(cx) {
+            Poll::Ready(Some(ask)) => Poll::Ready(Question(ask)),
             // Nobody is left to ask.
-            None => pending().await,
+            Poll::Ready(None) | Poll::Pending => Poll::Pending,
         }
     }
 
@@ -103,12 +104,12 @@ impl Asked {
         if !self.is_possible() {
             return work.await;
         }
-        let mut work = std::pin::pin!(work);
+        let mut work = pin!(work);
         loop {
             tokio::select! {
                 biased;
                 done = &mut work => return done,
-                question = self.next() => question.answer(Released::Busy),
+                question = poll_fn(|cx| self.poll_next(cx)) => question.answer(Released::Busy),
             }
         }
     }

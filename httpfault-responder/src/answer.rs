@@ -81,7 +81,7 @@ pub(crate) async fn answer(
     let response = match verdict {
         Verdict::Probe => probed(&answerer, request).await,
         Verdict::Fault(action) => {
-            add_one(&stats.faulted);
+            add_one(&stats.here().faulted);
             match action {
                 // A tunnel is never opened for a faulted request, so there is nothing to ask the application for.
                 Action::ReplaceStatus if request.method() != Method::CONNECT => {
@@ -91,7 +91,7 @@ pub(crate) async fn answer(
             }
         }
         Verdict::Spare => {
-            add_one(&stats.spared);
+            add_one(&stats.here().spared);
             Box::pin(forward::untouched(&answerer, request)).await?
         }
     };

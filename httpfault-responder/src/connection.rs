@@ -1,7 +1,8 @@
 //! One connection: what it speaks, and who serves it.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{future::poll_fn, net::SocketAddr, sync::Arc};
 
+use bytes::BytesMut;
 use tokio::{
     net::{TcpStream, UnixStream},
     time::{Instant, sleep_until},
@@ -11,7 +12,8 @@ use crate::{
     activity::Seat,
     adopted::Asked,
     context::Context,
-    http1, http2,
+    http1::{Begun, Front},
+    http2,
     sniff::{Protocol, sniff},
     stats::add_one,
     stream::Buffered,
@@ -20,31 +22,51 @@ use crate::{
 };
 
 /// Serves an accepted connection to its end.
-pub(crate) async fn serve(stream: TcpStream, context: Arc<Context>, seat: Seat) {
+pub(crate) async fn serve(accepted: Accepted, context: Arc<Context>, seat: Seat) {
+    let Accepted { stream, protocol, read, begun } = accepted;
     // Fails only for a connection that the client has already reset.
     let Ok(local) = stream.local_addr() else { return };
     let origin = context.destination.origin(local);
-    let mut client = Buffered::new(stream);
+    let mut client = Buffered::with(stream, read);
     let mut application = None;
 
-    let protocol = match first_words(&mut client, &mut application, &context, origin).await {
+    let known = match protocol {
+        Some(known) => First::Spoke(known),
+        None => Box::pin(first_words(&mut client, &mut application, &context, origin, &seat)).await,
+    };
+    let protocol = match known {
         First::Spoke(protocol) => protocol,
         First::Silent => return client.linger(context.limits.linger_time).await,
         First::Gone => return,
     };
-    let stats = &context.stats;
+    let here = context.stats.here();
     match protocol {
-        Protocol::Http1 => return http1::serve(client, application, context, origin, seat).await,
+        Protocol::Http1 => {
+            let front = Front::new(client, begun, application, context, origin, seat);
+            return front.run(Asked::by_nobody()).await;
+        }
         // With nothing to fault even hyper's own framing would be a change.
         Protocol::Http2 if context.decider.faults_none() => {}
-        Protocol::Http2 => return http2::serve(client, context, origin, seat).await,
-        Protocol::Tls => add_one(&stats.tls),
-        Protocol::Other => add_one(&stats.not_http),
+        Protocol::Http2 => return Box::pin(http2::serve(client, context, origin, seat)).await,
+        Protocol::Tls => add_one(&here.tls),
+        Protocol::Other => add_one(&here.not_http),
     }
-    tunnel(client, application, &context, origin, &seat).await;
+    Box::pin(tunnel(client, application, &context, origin, &seat)).await;
 }
 
-/// Serves a connection that was adopted, which is HTTP/1 or is passed to the application as it is.
+/// A connection, and what was seen of it when it was accepted.
+pub(crate) struct Accepted {
+    pub(crate) stream: TcpStream,
+    /// `None` if it is not known yet.
+    pub(crate) protocol: Option<Protocol>,
+    /// Read and not used.
+    pub(crate) read: BytesMut,
+    /// What became of what was read before, in HTTP/1.
+    pub(crate) begun: Begun,
+}
+
+/// Serves a connection that was adopted, which is HTTP/1 or is passed to the application as it is. Its client does not
+/// notice that the fault ends.
 pub(crate) async fn serve_adopted(
     stream: UnixStream,
     context: Arc<Context>,
@@ -52,7 +74,8 @@ pub(crate) async fn serve_adopted(
     seat: Seat,
     asked: Asked,
 ) {
-    http1::serve_adopted(Buffered::adopted(stream), context, origin, seat, asked).await;
+    let client = Buffered::adopted(stream);
+    Front::new(client, Begun::default(), None, context, origin, seat).unnoticed().run(asked).await;
 }
 
 enum First {
@@ -69,6 +92,7 @@ async fn first_words(
     application: &mut Option<Buffered>,
     context: &Context,
     origin: SocketAddr,
+    seat: &Seat,
 ) -> First {
     let begin = Instant::now();
     let ask_at = begin + context.limits.silence;
@@ -103,14 +127,14 @@ async fn first_words(
                 return if silent { First::Silent } else { First::Spoke(Protocol::Other) };
             }
             // Whoever was accepted last gets the time to say something.
-            () = closing(context, begin), if silent => return First::Silent,
+            () = closing(context, begin, seat), if silent => return First::Silent,
         }
     }
 }
 
 /// The end of everything, but not before a new client had the time for its first bytes.
-async fn closing(context: &Context, accepted: Instant) {
-    context.life.closing.cancelled().await;
+async fn closing(context: &Context, accepted: Instant, seat: &Seat) {
+    poll_fn(|cx| seat.poll_close(&context.life, cx)).await;
     sleep_until(accepted + context.limits.linger_time / 4).await;
 }
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use httpfault_common::contract::{Fault, HeaderLine, Selection};
 use hyper::{
     HeaderMap,
-    header::{HeaderName, USER_AGENT},
+    header::{HeaderName, HeaderValue, USER_AGENT},
 };
 
 /// Names the driver's own request, and is echoed in its answer.
@@ -38,13 +38,31 @@ pub(crate) enum FaultIs {
     Over,
 }
 
+/// The header lines of a message, whoever parsed it.
+pub(crate) trait Headers {
+    /// The values of a header, whose name is in lower case.
+    fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]>;
+}
+
+impl Headers for HeaderMap {
+    fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.get_all(name).into_iter().map(HeaderValue::as_bytes)
+    }
+}
+
+impl Headers for [httparse::Header<'_>] {
+    fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.iter().filter(move |line| line.name.eq_ignore_ascii_case(name)).map(|line| line.value)
+    }
+}
+
 /// The part of a request that decides.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Facts<'a> {
+#[derive(Debug)]
+pub(crate) struct Facts<'a, H: ?Sized> {
     pub(crate) method: &'a str,
     /// Path and query as sent: neither decoded nor normalised, because that is how prefixes are typed.
     pub(crate) path: &'a str,
-    pub(crate) headers: &'a HeaderMap,
+    pub(crate) headers: &'a H,
 }
 
 /// Decides for every request of one fault.
@@ -71,8 +89,13 @@ impl Decider {
         }
     }
 
+    /// The verdict on a request that can't be read: there is one only where none is spared.
+    pub(crate) fn verdict_on_unread(&self, now: FaultIs) -> Option<Action> {
+        (now == FaultIs::On && self.faults_all()).then_some(self.action)
+    }
+
     /// Whether every request gets the fault while it is on.
-    pub(crate) fn faults_all(&self) -> bool {
+    fn faults_all(&self) -> bool {
         self.share >= 1.0 && self.selection.is_everything()
     }
 
@@ -92,7 +115,7 @@ impl Decider {
     }
 
     /// Each selected request takes the next draw, so that with a seed the sequence of verdicts is that of the requests.
-    pub(crate) fn verdict(&self, facts: Facts<'_>, now: FaultIs) -> Verdict {
+    pub(crate) fn verdict<H: Headers + ?Sized>(&self, facts: Facts<'_, H>, now: FaultIs) -> Verdict {
         if self.is_probe(facts.headers) {
             return Verdict::Probe;
         }
@@ -100,9 +123,9 @@ impl Decider {
         if faulted { Verdict::Fault(self.action) } else { Verdict::Spare }
     }
 
-    fn is_probe(&self, headers: &HeaderMap) -> bool {
-        let token = headers.get(PROBE);
-        !self.probe_token.is_empty() && token.is_some_and(|token| token == self.probe_token.as_str())
+    fn is_probe(&self, headers: &(impl Headers + ?Sized)) -> bool {
+        let token = self.probe_token.as_bytes();
+        !token.is_empty() && headers.values(PROBE.as_str()).next() == Some(token)
     }
 
     fn next_is_in_share(&self) -> bool {
@@ -122,7 +145,7 @@ fn draw(seed: u64, number: u64) -> f64 {
 
 /// The semantics that [`Selection`] documents: an exclusion wins, lists are alternatives, every header must match.
 /// Methods are compared without case, so that `get` is not a filter that nothing passes.
-fn selected(selection: &Selection, facts: Facts<'_>) -> bool {
+fn selected<H: Headers + ?Sized>(selection: &Selection, facts: Facts<'_, H>) -> bool {
     let begins = |prefix: &String| facts.path.starts_with(prefix.as_str());
     let excluded = selection.exclude_paths.iter().any(begins)
         || selection.exclude_user_agents.iter().any(|part| user_agent_contains(facts.headers, part));
@@ -133,16 +156,15 @@ fn selected(selection: &Selection, facts: Facts<'_>) -> bool {
         && selection.headers.iter().all(|wanted| has_header(facts.headers, wanted))
 }
 
-fn has_header(headers: &HeaderMap, wanted: &HeaderLine) -> bool {
-    headers.get_all(&wanted.name).iter().any(|value| value == wanted.value)
+fn has_header(headers: &(impl Headers + ?Sized), wanted: &HeaderLine) -> bool {
+    headers.values(wanted.name.as_str()).any(|value| value == wanted.value.as_bytes())
 }
 
-fn user_agent_contains(headers: &HeaderMap, part: &str) -> bool {
+fn user_agent_contains(headers: &(impl Headers + ?Sized), part: &str) -> bool {
     let part = part.to_ascii_lowercase();
     headers
-        .get_all(USER_AGENT)
-        .iter()
-        .any(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_lowercase().contains(&part))
+        .values(USER_AGENT.as_str())
+        .any(|value| String::from_utf8_lossy(value).to_ascii_lowercase().contains(&part))
 }
 
 /// Path and query of a request target in any of its forms (RFC 9112 section 3.2).

@@ -17,7 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    activity::{Seat, Track},
+    activity::{Phase, Seat, Track},
     answer::{Answerer, answer},
     context::Context,
     stream::Buffered,
@@ -52,7 +52,7 @@ pub(crate) async fn serve(client: Buffered, context: Arc<Context>, origin: Socke
         loop {
             tokio::select! {
                 biased;
-                () = context.life.leaving.cancelled(), if !left => {
+                () = seat.reached(&context.life, Phase::Left), if !left => {
                     left = true;
                     connection.as_mut().graceful_shutdown();
                 }

@@ -1,7 +1,11 @@
 //! The answer that needs no application: built once, handed out for every request.
 
 mod caching;
+mod date;
 mod grpc;
+mod prebuilt;
+
+pub(crate) use self::prebuilt::Shape;
 
 use bytes::Bytes;
 use headers_accept::Accept;
@@ -13,6 +17,9 @@ use hyper::{
 };
 use mediatype::{MediaType, media_type};
 use serde_json::json;
+
+use self::prebuilt::Prebuilt;
+use crate::decide::Headers;
 
 /// Tells clients and people that a response was injected.
 const MARKER: HeaderName = HeaderName::from_static("x-httpfault");
@@ -33,6 +40,8 @@ pub(crate) struct Injected {
     grpc: grpc::Failure,
     text: Prepared,
     json: Prepared,
+    /// The same as the bytes of HTTP/1.
+    prebuilt: Prebuilt,
 }
 
 /// One representation. The headers are complete, so that a request costs one clone.
@@ -62,12 +71,24 @@ impl Injected {
             Some(_) => None,
             None => Some(ReasonPhrase::from_static(b"Injected Fault")),
         };
-        Self { status, reason, given, headers, grpc, text, json }
+        let prebuilt = Prebuilt::default();
+        let built = Self { status, reason, given, headers, grpc, text, json, prebuilt };
+        let prebuilt = Prebuilt::new(|shape| built.response_as(&shape.method(), shape.is_json));
+        Self { prebuilt, ..built }
+    }
+
+    /// Appends the whole injected response to an HTTP/1 request.
+    pub(crate) fn write(&self, shape: Shape, out: &mut Vec<u8>) {
+        self.prebuilt.write(shape, out);
     }
 
     /// The whole injected response for a request.
     pub(crate) fn response(&self, method: &Method, accept: &HeaderMap) -> Response<Bytes> {
-        let prepared = if prefers_json(accept) { &self.json } else { &self.text };
+        self.response_as(method, prefers_json(accept))
+    }
+
+    fn response_as(&self, method: &Method, is_json: bool) -> Response<Bytes> {
+        let prepared = if is_json { &self.json } else { &self.text };
         let mut response = Response::new(prepared.body.clone());
         *response.headers_mut() = prepared.headers.clone();
         if *method == Method::HEAD && !is_bodiless(self.status) {
@@ -205,8 +226,8 @@ fn chaos_json(status: StatusCode, marker: bool, id: &ExperimentId) -> Bytes {
 
 /// Whether the client prefers JSON to plain text: by weight (RFC 9110 section 12.5.1), then by what it names first, which
 /// is how common clients (`application/json, text/plain, */*`) mean it.
-fn prefers_json(headers: &HeaderMap) -> bool {
-    let mut lines = headers.get_all(ACCEPT).iter().filter_map(|line| line.to_str().ok());
+pub(crate) fn prefers_json(headers: &(impl Headers + ?Sized)) -> bool {
+    let mut lines = headers.values(ACCEPT.as_str()).filter_map(|line| str::from_utf8(line).ok());
     let Some(first) = lines.next() else { return false };
     if first == "*/*" {
         return false;

@@ -4,11 +4,12 @@
 //! The crate knows nothing about eBPF, network namespaces or AWS. Whoever drives it brings listening sockets and an
 //! [`Upstream`] that reaches the application, calls [`start`], later [`Responder::leave`] and [`Responder::finish`].
 //!
-//! One connection, top-down: `accept` takes it, `connection` sniffs its first bytes, then it is
+//! One connection, top-down: `accept` takes it and looks at what the client has sent already; an HTTP/1 request that is
+//! to be faulted is answered there. Else `connection` finds out what it speaks, and then it is
 //! - passed through (`tunnel`): TLS, anything that is not HTTP, anything that could be read in two ways;
-//! - served by hyper alone (`http1::direct`): HTTP/1 where every request is to be faulted;
-//! - put through the gate (`http1::gate`): HTTP/1 where only some are, and all after the fault is over; spared requests
-//!   and their answers cross it byte for byte;
+//! - HTTP/1 (`http1::front`): heads are read and decided once. Faulted requests that are here as a whole are answered at
+//!   once with prebuilt bytes, other faulted ones one by one by hyper; spared requests and their answers are relayed byte
+//!   for byte;
 //! - served by hyper's HTTP/2 (`http2`).
 #![forbid(unsafe_code)]
 
@@ -18,6 +19,8 @@ mod adopted;
 mod config;
 mod decide;
 mod injected;
+mod listening;
+mod scratch;
 mod sniff;
 mod stats;
 mod stream;

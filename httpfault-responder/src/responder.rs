@@ -1,10 +1,6 @@
 //! Start, leave, finish: the life of a responder.
 
-use std::{
-    net::SocketAddr,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     net::{TcpListener, UnixStream},
@@ -15,20 +11,20 @@ use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 
 use crate::{
     accept::{Acceptor, Late, spawn},
-    activity::{Doing, Seat},
+    activity::{Doing, Phase},
     adopted::{self, Adopted},
     config::Config,
     connection,
     context::Context,
+    listening::Listening,
     stats::Stats,
-    stream::send_at_once,
+    stream::keep_alive,
 };
 
 /// A running responder. Dropping it cuts every connection; [`Responder::finish`] is the graceful end.
 pub struct Responder {
     context: Arc<Context>,
     connections: TaskTracker,
-    seats: Arc<Mutex<Vec<Seat>>>,
     acceptors: Vec<AbortOnDropHandle<Late>>,
 }
 
@@ -45,25 +41,26 @@ pub struct FinishReport {
     pub cut_serving: u64,
 }
 
-/// Serves `listeners` until [`Responder::finish`]. Must be called inside a Tokio runtime.
-pub fn start(listeners: Vec<TcpListener>, config: Config) -> Responder {
+/// Serves `listeners` until [`Responder::finish`]. Must be called inside a Tokio runtime; an error is the runtime's,
+/// which could not take a listener.
+pub fn start(listeners: Vec<TcpListener>, config: Config) -> io::Result<Responder> {
     let context = Arc::new(Context::new(config));
     let free = Arc::new(Semaphore::new(context.limits.max_connections));
     let connections = TaskTracker::new();
-    let seats = Arc::default();
-    listeners.iter().for_each(send_at_once);
     let acceptors = listeners
         .into_iter()
-        .map(|listener| Acceptor {
-            listener,
-            context: Arc::clone(&context),
-            free: Arc::clone(&free),
-            connections: connections.clone(),
-            seats: Arc::clone(&seats),
+        .map(|listener| {
+            keep_alive(&listener);
+            let acceptor = Acceptor {
+                listener: Listening::new(listener)?,
+                context: Arc::clone(&context),
+                free: Arc::clone(&free),
+                connections: connections.clone(),
+            };
+            Ok(AbortOnDropHandle::new(tokio::spawn(acceptor.run())))
         })
-        .map(|acceptor| AbortOnDropHandle::new(tokio::spawn(acceptor.run())))
-        .collect();
-    Responder { context, connections, seats, acceptors }
+        .collect::<io::Result<_>>()?;
+    Ok(Responder { context, connections, acceptors })
 }
 
 impl Responder {
@@ -75,7 +72,7 @@ impl Responder {
     /// The fault is over: every further request is the application's, and clients are told to let go of their
     /// connections (`Connection: close`, GOAWAY). Listeners go on accepting.
     pub fn leave(&self) {
-        self.context.life.leave();
+        self.context.life.reach(Phase::Left);
     }
 
     /// Serves a connection that was not accepted: `stream` carries the bytes of one that the application had, from the
@@ -87,7 +84,7 @@ impl Responder {
     pub fn adopt(&self, stream: UnixStream, origin: SocketAddr) -> Adopted {
         let (adopted, asked) = adopted::pair();
         let serve = |seat| connection::serve_adopted(stream, Arc::clone(&self.context), origin, seat, asked);
-        spawn(serve, None, &self.context, &self.connections, &self.seats);
+        spawn(serve, None, &self.context, &self.connections);
         adopted
     }
 
@@ -95,14 +92,14 @@ impl Responder {
     /// closes the listeners, and cuts what is left.
     pub async fn finish(mut self, grace: Duration) -> FinishReport {
         let life = &self.context.life;
-        life.leave();
+        life.reach(Phase::Left);
         let open_at_leave = self.connections.len();
         // The tracker stays open for new connections: closing it only lets wait() return when it is empty.
         self.connections.close();
         let all_ended = timeout(grace, self.connections.wait()).await.is_ok();
         let idle_at_end = if all_ended { 0 } else { self.count(Doing::Waiting) };
 
-        life.closing.cancel();
+        life.reach(Phase::Closing);
         let mut late = Late::Nobody;
         for acceptor in self.acceptors.drain(..) {
             match acceptor.await {
@@ -118,7 +115,7 @@ impl Responder {
             closed_idle: idle_at_end,
             ended: 0,
         };
-        life.cut.cancel();
+        life.reach(Phase::Cut);
         self.connections.wait().await;
         let not_ended = report.cut_passing + report.cut_serving + report.closed_idle;
         FinishReport { ended: (open_at_leave as u64).saturating_sub(not_ended), ..report }
@@ -142,14 +139,12 @@ impl Responder {
     }
 
     fn count(&self, doing: Doing) -> u64 {
-        let seats = self.seats.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        seats.iter().filter(|seat| seat.is_taken() && seat.get() == doing).count() as u64
+        self.context.life.count(doing)
     }
 }
 
 impl Drop for Responder {
     fn drop(&mut self) {
-        self.context.life.leave();
-        self.context.life.cut.cancel();
+        self.context.life.reach(Phase::Cut);
     }
 }

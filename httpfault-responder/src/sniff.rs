@@ -62,7 +62,9 @@ fn sniff_request_line(bytes: &[u8]) -> Option<Protocol> {
         };
     };
     let line = bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]);
-    let http1 = line.ends_with(b" HTTP/1.1") || line.ends_with(b" HTTP/1.0");
+    // A later 1.x would be read as 1.1 (RFC 9110 section 2.5).
+    let http1 =
+        line.split_last().is_some_and(|(minor, rest)| minor.is_ascii_digit() && rest.ends_with(b" HTTP/1."));
     Some(if http1 { Protocol::Http1 } else { Protocol::Other })
 }
 

@@ -14,9 +14,9 @@ use rustix::{
     io::Errno,
     net::{RecvFlags, recv},
 };
-use socket2::SockRef;
+use socket2::{SockRef, TcpKeepalive};
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{TcpStream, UnixStream, tcp, unix},
     time::timeout,
 };
@@ -27,11 +27,31 @@ pub(crate) const READ_SIZE: usize = 16 * 1024;
 /// And for the first: a request head. Most connections never need more, and larger ones cost the allocator a mapping.
 const FIRST_READ: usize = 2 * 1024;
 
+/// After this time without an answer to what was sent, a client is gone.
+const SEND_TIME: Duration = Duration::from_secs(120);
+
 /// Sends at once. Heads and bodies are written in pieces; waiting for acknowledgements between them would delay every
-/// answer. What a listener accepts has it from the listener.
+/// answer.
 pub(crate) fn send_at_once<'a>(socket: impl Into<SockRef<'a>>) {
     if let Err(error) = socket.into().set_tcp_nodelay(true) {
         log::debug!("TCP_NODELAY could not be set: {error}");
+    }
+}
+
+/// What a listener has, its connections have: they send at once, and the kernel ends those whose clients have vanished or
+/// take nothing for a long time.
+pub(crate) fn keep_alive<'a>(listener: impl Into<SockRef<'a>>) {
+    let listener = listener.into();
+    let probes = TcpKeepalive::new()
+        .with_time(Duration::from_secs(60))
+        .with_interval(Duration::from_secs(15))
+        .with_retries(4);
+    let kept = listener
+        .set_tcp_nodelay(true)
+        .and_then(|()| listener.set_tcp_keepalive(&probes))
+        .and_then(|()| listener.set_tcp_user_timeout(Some(SEND_TIME)));
+    if let Err(error) = kept {
+        log::debug!("a listener could not be prepared: {error}");
     }
 }
 
@@ -50,7 +70,12 @@ pub(crate) struct Buffered {
 
 impl Buffered {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream: Either::Left(stream), buf: BytesMut::new() }
+        Self::with(stream, BytesMut::new())
+    }
+
+    /// One from which `buf` was read already.
+    pub(crate) fn with(stream: TcpStream, buf: BytesMut) -> Self {
+        Self { stream: Either::Left(stream), buf }
     }
 
     pub(crate) fn adopted(stream: UnixStream) -> Self {
@@ -83,13 +108,30 @@ impl Buffered {
         poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.buf)
     }
 
-    /// Returns when there is something to read, the end included.
-    pub(crate) async fn readable(&self) {
-        // An error is something to read too.
-        let _ready = match &self.stream {
-            Either::Left(tcp) => tcp.readable().await,
-            Either::Right(unix) => unix.readable().await,
-        };
+    /// Reads past what was read ahead, into other room.
+    pub(crate) fn poll_receive(
+        &mut self,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, into)
+    }
+
+    pub(crate) fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    pub(crate) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.stream.write_all(bytes).await
+    }
+
+    /// Ready when there is something to read, the end or an error included.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match &self.stream {
+            // Looking is what makes the runtime forget a readiness that is over.
+            Either::Left(tcp) => tcp.poll_peek(cx, &mut ReadBuf::new(&mut [0])).map(drop),
+            Either::Right(unix) => unix.poll_read_ready(cx).map(drop),
+        }
     }
 
     /// Whether nothing was read ahead and nothing waits to be read, not even the end.
@@ -107,6 +149,22 @@ impl Buffered {
         match &self.stream {
             Either::Left(tcp) => tcp.as_fd(),
             Either::Right(unix) => unix.as_fd(),
+        }
+    }
+
+    /// The client may stop reading for as long as the application lets it.
+    pub(crate) fn may_pause(&self) {
+        if matches!(self.stream, Either::Left(_))
+            && let Err(error) = SockRef::from(&self.socket()).set_tcp_user_timeout(None)
+        {
+            log::debug!("TCP_USER_TIMEOUT could not be set: {error}");
+        }
+    }
+
+    /// Makes closing a reset, for a connection on which nothing is under way.
+    pub(crate) fn reset_on_drop(&self) {
+        if let Err(error) = SockRef::from(&self.socket()).set_linger(Some(Duration::ZERO)) {
+            log::debug!("SO_LINGER could not be set: {error}");
         }
     }
 

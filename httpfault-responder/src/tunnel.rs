@@ -29,6 +29,7 @@ pub(crate) async fn tunnel(
             Err(_counted) => return,
         },
     };
+    client.may_pause();
     if let Err(error) = copy_bidirectional(&mut client, &mut application).await {
         log::debug!("a passed connection broke off ({origin}): {error}");
     }

@@ -134,6 +134,9 @@ pub struct Counters {
     /// Connections that were neither TLS nor HTTP and were passed through.
     #[serde(skip_serializing_if = "is_zero")]
     pub not_http: u64,
+    /// Spared requests that offered to change to HTTP/2 (`Upgrade: h2c`), and were passed on without the offer.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub h2c_refused: u64,
     /// Times the application could not be reached or broke off.
     #[serde(skip_serializing_if = "is_zero")]
     pub upstream_errors: u64,

@@ -19,8 +19,6 @@ pub(crate) struct Track {
     responses: AtomicUsize,
     /// Something of a response may still be in hyper's buffer.
     unflushed: AtomicBool,
-    /// A part of a request head was read.
-    in_head: AtomicBool,
     requests: AtomicU64,
     /// A request body was finished apart from the connection's own task.
     pub(crate) changed: Notify,
@@ -46,7 +44,6 @@ impl Track {
             busy: AtomicUsize::new(0),
             responses: AtomicUsize::new(0),
             unflushed: AtomicBool::new(false),
-            in_head: AtomicBool::new(false),
             requests: AtomicU64::new(0),
             changed: Notify::new(),
         })
@@ -55,7 +52,6 @@ impl Track {
     /// A request head is complete; its response is done when the guard goes.
     pub(crate) fn begin(self: &Arc<Self>) -> Busy {
         self.requests.fetch_add(1, SeqCst);
-        self.in_head.store(false, SeqCst);
         self.seat.set(Doing::Serving);
         self.responses.fetch_add(1, SeqCst);
         self.hold(Side::Response)
@@ -71,13 +67,6 @@ impl Track {
         Busy { track: Arc::clone(self), side }
     }
 
-    /// Bytes came from the client.
-    pub(crate) fn on_read(&self) {
-        if self.busy.load(SeqCst) == 0 {
-            self.in_head.store(true, SeqCst);
-        }
-    }
-
     /// hyper has handed everything to the kernel.
     pub(crate) fn on_flush(&self) {
         if self.responses.load(SeqCst) == 0 {
@@ -90,9 +79,8 @@ impl Track {
         self.busy.load(SeqCst) == 0 && !self.unflushed.load(SeqCst)
     }
 
-    /// Number of requests, and whether a part of the next head was read.
-    pub(crate) fn progress(&self) -> (u64, bool) {
-        (self.requests.load(SeqCst), self.in_head.load(SeqCst))
+    pub(crate) fn requests(&self) -> u64 {
+        self.requests.load(SeqCst)
     }
 }
 

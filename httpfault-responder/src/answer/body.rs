@@ -75,7 +75,7 @@ impl Body for AnswerBody {
             Content::Streamed { from, context, trailers } => {
                 let mut frame = ready!(Pin::new(from).poll_frame(cx));
                 if let Some(Err(_)) = frame {
-                    add_one(&context.stats.upstream_errors);
+                    add_one(&context.stats.here().upstream_errors);
                 }
                 if *trailers == Trailers::FailCall {
                     if frame.is_none() {

@@ -31,7 +31,7 @@ pub(super) async fn with_status_replaced(
     let is_call = is_grpc(version, &headers);
     match call(answerer, request).await {
         Ok(answer) => {
-            add_one(&answerer.context.stats.forwarded);
+            add_one(&answerer.context.stats.here().forwarded);
             if is_call && is_grpc(version, answer.headers()) {
                 return fail_call(answerer, answer);
             }
@@ -144,7 +144,7 @@ fn reframe(response: &mut Response<AnswerBody>, answered: StatusCode, method: &M
 /// Failed connections are counted where they are made.
 fn report(answerer: &Answerer, error: &NoAnswer) {
     if let NoAnswer::BrokeOff { .. } = error {
-        add_one(&answerer.context.stats.upstream_errors);
+        add_one(&answerer.context.stats.here().upstream_errors);
     }
     log::debug!("no answer of the application: {error}");
 }

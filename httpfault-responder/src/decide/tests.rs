@@ -33,8 +33,8 @@ fn faulted(selection: &Selection, method: &str, path: &str, lines: &[(&'static s
 fn verdicts(percent: f64, count: usize) -> Vec<Verdict> {
     let decider = Decider::new(&fault(percent, Selection::default()), String::new());
     let none = HeaderMap::new();
-    let facts = Facts { method: "GET", path: "/", headers: &none };
-    (0..count).map(|_| decider.verdict(facts, FaultIs::On)).collect()
+    let verdict = || decider.verdict(Facts { method: "GET", path: "/", headers: &none }, FaultIs::On);
+    (0..count).map(|_| verdict()).collect()
 }
 
 #[test]

@@ -1,9 +1,8 @@
 //! Where an HTTP/1 message ends (RFC 9112 section 6.3). No I/O.
 
-use hyper::{
-    HeaderMap, StatusCode, Version,
-    header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
-};
+use hyper::{Method, StatusCode, Version};
+
+use crate::decide::Headers;
 
 /// How the body of a message is delimited.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,12 +13,12 @@ pub(super) enum Framing {
 }
 
 /// The message could be read in two ways, so it must not be touched.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the length of an HTTP/1 message is ambiguous or wrong")]
 pub(super) struct Ambiguous;
 
 /// The body of a request.
-pub(super) fn of_request(version: Version, headers: &HeaderMap) -> Result<Framing, Ambiguous> {
+pub(super) fn of_request(version: Version, headers: &(impl Headers + ?Sized)) -> Result<Framing, Ambiguous> {
     let length = content_length(headers)?;
     match (transfer_coding(headers)?, length) {
         (None, length) => Ok(Framing::Length(length.unwrap_or(0))),
@@ -29,7 +28,7 @@ pub(super) fn of_request(version: Version, headers: &HeaderMap) -> Result<Framin
 }
 
 /// The body of a final response that is allowed to have one.
-pub(super) fn of_response(headers: &HeaderMap) -> Result<Framing, Ambiguous> {
+pub(super) fn of_response(headers: &(impl Headers + ?Sized)) -> Result<Framing, Ambiguous> {
     let length = content_length(headers)?;
     match (transfer_coding(headers)?, length) {
         (None, Some(length)) => Ok(Framing::Length(length)),
@@ -40,32 +39,36 @@ pub(super) fn of_response(headers: &HeaderMap) -> Result<Framing, Ambiguous> {
 }
 
 /// Responses that never have a body.
-pub(super) fn has_no_body(method: &str, status: StatusCode) -> bool {
-    method == "HEAD" || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+pub(super) fn has_no_body(method: &Method, status: StatusCode) -> bool {
+    *method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// Whether the connection goes on after this message.
-pub(super) fn keeps_alive(version: Version, headers: &HeaderMap) -> bool {
+pub(super) fn keeps_alive(version: Version, headers: &(impl Headers + ?Sized)) -> bool {
     match version {
         Version::HTTP_10 => connection_says(headers, "keep-alive") && !connection_says(headers, "close"),
         _ => !connection_says(headers, "close"),
     }
 }
 
-fn connection_says(headers: &HeaderMap, option: &str) -> bool {
-    let lines = headers.get_all(CONNECTION).iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(',')).any(|word| word.trim().eq_ignore_ascii_case(option))
+fn connection_says(headers: &(impl Headers + ?Sized), option: &str) -> bool {
+    has_word(headers, "connection", option)
+}
+
+/// Whether a header that is a list has `word` in it.
+pub(super) fn has_word(headers: &(impl Headers + ?Sized), name: &str, word: &str) -> bool {
+    let words = headers.values(name).flat_map(|line| line.split(|byte| *byte == b','));
+    words.map(<[u8]>::trim_ascii).any(|found| found.eq_ignore_ascii_case(word.as_bytes()))
 }
 
 /// Two Content-Length lines are ambiguous even where they agree: recipients differ in what they make of them.
-fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Ambiguous> {
-    let mut lines = headers.get_all(CONTENT_LENGTH).iter();
-    let Some(line) = lines.next() else { return Ok(None) };
-    let digits = line.as_bytes();
+fn content_length(headers: &(impl Headers + ?Sized)) -> Result<Option<u64>, Ambiguous> {
+    let mut lines = headers.values("content-length");
+    let Some(digits) = lines.next() else { return Ok(None) };
     if lines.next().is_some() || digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return Err(Ambiguous);
     }
-    let number = line.to_str().ok().and_then(|digits| digits.parse().ok());
+    let number = str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
     number.ok_or(Ambiguous).map(Some)
 }
 
@@ -76,13 +79,13 @@ enum Coding {
     Other,
 }
 
-fn transfer_coding(headers: &HeaderMap) -> Result<Option<Coding>, Ambiguous> {
-    let mut lines = headers.get_all(TRANSFER_ENCODING).iter();
+fn transfer_coding(headers: &(impl Headers + ?Sized)) -> Result<Option<Coding>, Ambiguous> {
+    let mut lines = headers.values("transfer-encoding");
     let Some(line) = lines.next() else { return Ok(None) };
     if lines.next().is_some() {
         return Err(Ambiguous);
     }
-    let Ok(line) = line.to_str() else { return Err(Ambiguous) };
+    let Ok(line) = str::from_utf8(line) else { return Err(Ambiguous) };
     let codings: Vec<_> = line.split(',').map(str::trim).collect();
     let chunked = codings.iter().filter(|coding| coding.eq_ignore_ascii_case("chunked")).count();
     let last = codings.last().is_some_and(|coding| coding.eq_ignore_ascii_case("chunked"));

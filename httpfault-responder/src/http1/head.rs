@@ -1,26 +1,36 @@
 //! Heads of HTTP/1 messages, as far as relaying and deciding need them. No I/O.
 
-use httparse::{EMPTY_HEADER, Header, Status};
-use hyper::{
-    HeaderMap, StatusCode, Version,
-    header::{HeaderName, HeaderValue},
+use std::mem::MaybeUninit;
+
+use httparse::{Header, Status};
+use hyper::{Method, StatusCode, Uri, Version};
+
+use super::framing::{self, Ambiguous, Framing, has_word};
+use crate::{
+    decide::{Facts, Headers as _, Verdict, path_of},
+    injected::prefers_json,
 };
 
-use super::framing::{self, Framing};
-
 /// More header lines than this are not looked at; the application may still take them.
-const MAX_HEADERS: usize = 256;
+pub(super) const MAX_HEADERS: usize = 256;
 
-/// The head of a request.
+/// The head of a request, and what was decided about it.
 #[derive(Debug)]
-pub(super) struct RequestHead {
+pub(crate) struct RequestHead {
     /// Bytes from the beginning of the buffer, empty lines before the request included.
     pub(super) len: usize,
-    pub(super) method: String,
-    pub(super) target: String,
+    pub(super) method: Method,
     pub(super) version: Version,
-    pub(super) headers: HeaderMap,
     pub(super) framing: Framing,
+    pub(super) keeps_alive: bool,
+    /// It has an Expect header.
+    pub(super) expects: bool,
+    /// It offers to change to HTTP/2.
+    pub(super) offers_h2c: bool,
+    pub(super) prefers_json: bool,
+    /// Whether hyper takes its target, which may be anything.
+    pub(super) has_uri: bool,
+    pub(super) verdict: Verdict,
 }
 
 /// The head of a response, interim or final.
@@ -28,8 +38,9 @@ pub(super) struct RequestHead {
 pub(super) struct ResponseHead {
     pub(super) len: usize,
     pub(super) status: StatusCode,
-    pub(super) version: Version,
-    pub(super) headers: HeaderMap,
+    pub(super) keeps_alive: bool,
+    /// Of the body, if the response is one that has a body.
+    pub(super) framing: Result<Framing, Ambiguous>,
 }
 
 /// What the bytes at hand are.
@@ -42,26 +53,40 @@ pub(super) enum Parsed<T> {
 }
 
 impl RequestHead {
-    pub(super) fn parse(bytes: &[u8]) -> Parsed<Self> {
-        let mut lines = [EMPTY_HEADER; MAX_HEADERS];
-        let mut request = httparse::Request::new(&mut lines);
-        let len = match request.parse(bytes) {
+    /// `decide` is asked once, when the head is complete and can be read in one way.
+    pub(super) fn parse(
+        bytes: &[u8],
+        decide: impl FnOnce(Facts<'_, [Header<'_>]>) -> Verdict,
+    ) -> Parsed<Self> {
+        let mut lines = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+        let mut request = httparse::Request::new(&mut []);
+        let len = match request.parse_with_uninit_headers(bytes, &mut lines) {
             Ok(Status::Complete(len)) => len,
             Ok(Status::Partial) => return Parsed::Partial,
             Err(_) => return Parsed::NotUnderstood,
         };
         let read = || {
+            let headers: &[Header<'_>] = request.headers;
             let version = version(request.version)?;
-            let headers = header_map(request.headers)?;
-            let framing = framing::of_request(version, &headers).ok()?;
-            let (method, target) = (request.method?.to_owned(), request.path?.to_owned());
-            Some(Self { len, method, target, version, headers, framing })
+            let framing = framing::of_request(version, headers).ok()?;
+            if has_bare_line_feed(&bytes[..len]) {
+                return None;
+            }
+            let (method, target) = (request.method?, request.path?);
+            Some(Self {
+                len,
+                method: Method::from_bytes(method.as_bytes()).ok()?,
+                version,
+                framing,
+                keeps_alive: framing::keeps_alive(version, headers),
+                expects: headers.values("expect").next().is_some(),
+                offers_h2c: has_word(headers, "upgrade", "h2c"),
+                prefers_json: prefers_json(headers),
+                has_uri: is_uri(target),
+                verdict: decide(Facts { method, path: path_of(target), headers }),
+            })
         };
         read().map_or(Parsed::NotUnderstood, Parsed::Complete)
-    }
-
-    pub(super) fn keeps_alive(&self) -> bool {
-        framing::keeps_alive(self.version, &self.headers)
     }
 
     /// Whether it may be sent again when a kept connection turns out to be dead (RFC 9110 section 9.2.2).
@@ -73,24 +98,33 @@ impl RequestHead {
 
 impl ResponseHead {
     pub(super) fn parse(bytes: &[u8]) -> Parsed<Self> {
-        let mut lines = [EMPTY_HEADER; MAX_HEADERS];
-        let mut response = httparse::Response::new(&mut lines);
-        let len = match response.parse(bytes) {
+        let mut lines = [const { MaybeUninit::uninit() }; MAX_HEADERS];
+        let mut response = httparse::Response::new(&mut []);
+        let config = httparse::ParserConfig::default();
+        let len = match config.parse_response_with_uninit_headers(&mut response, bytes, &mut lines) {
             Ok(Status::Complete(len)) => len,
             Ok(Status::Partial) => return Parsed::Partial,
             Err(_) => return Parsed::NotUnderstood,
         };
         let read = || {
+            let headers: &[Header<'_>] = response.headers;
             let status = StatusCode::from_u16(response.code?).ok()?;
-            let (version, headers) = (version(response.version)?, header_map(response.headers)?);
-            Some(Self { len, status, version, headers })
+            let keeps_alive = framing::keeps_alive(version(response.version)?, headers);
+            Some(Self { len, status, keeps_alive, framing: framing::of_response(headers) })
         };
         read().map_or(Parsed::NotUnderstood, Parsed::Complete)
     }
+}
 
-    pub(super) fn keeps_alive(&self) -> bool {
-        framing::keeps_alive(self.version, &self.headers)
-    }
+/// Almost every target is a path of letters, which needs no parser.
+fn is_uri(target: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-_.~?=&".contains(&byte);
+    target.starts_with('/') && target.bytes().all(is_plain) || Uri::try_from(target).is_ok()
+}
+
+/// Some take a line feed alone for the end of a line and some do not (RFC 9112 section 2.2).
+fn has_bare_line_feed(head: &[u8]) -> bool {
+    memchr::memchr_iter(b'\n', head).any(|at| at == 0 || head[at - 1] != b'\r')
 }
 
 /// The head `raw` with `Connection: close` in place of what it said about keeping the connection; every other line
@@ -109,9 +143,46 @@ pub(super) fn with_close(raw: &[u8]) -> Vec<u8> {
     edited
 }
 
+/// The head `raw` without its offer to change to HTTP/2, which an intermediary may leave out (RFC 9110 section 7.8);
+/// every other line stays as it is.
+pub(super) fn without_h2c(raw: &[u8]) -> Vec<u8> {
+    let mut edited = Vec::with_capacity(raw.len());
+    for line in raw.split_inclusive(|byte| *byte == b'\n') {
+        let Some((name, value)) = field(line) else {
+            edited.extend_from_slice(line);
+            continue;
+        };
+        let gone: &[&[u8]] = if name.eq_ignore_ascii_case(b"upgrade") {
+            &[b"h2c"]
+        } else if name.eq_ignore_ascii_case(b"connection") {
+            &[b"upgrade", b"http2-settings"]
+        } else if name.eq_ignore_ascii_case(b"http2-settings") {
+            continue;
+        } else {
+            edited.extend_from_slice(line);
+            continue;
+        };
+        let words = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        let left: Vec<&[u8]> =
+            words.filter(|word| !gone.iter().any(|gone| gone.eq_ignore_ascii_case(word))).collect();
+        if !left.is_empty() {
+            edited.extend_from_slice(name);
+            edited.extend_from_slice(b": ");
+            edited.extend_from_slice(&left.join(&b", "[..]));
+            edited.extend_from_slice(b"\r\n");
+        }
+    }
+    edited
+}
+
+/// Name and value of a header line.
+fn field(line: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = line.iter().position(|byte| *byte == b':')?;
+    Some((&line[..colon], line[colon + 1..].trim_ascii()))
+}
+
 fn says_keep_alive(line: &[u8]) -> bool {
-    let Some(colon) = line.iter().position(|byte| *byte == b':') else { return false };
-    let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+    let Some((name, value)) = field(line) else { return false };
     name.eq_ignore_ascii_case(b"keep-alive")
         || name.eq_ignore_ascii_case(b"connection") && value.eq_ignore_ascii_case(b"keep-alive")
 }
@@ -124,18 +195,25 @@ fn version(minor: Option<u8>) -> Option<Version> {
     }
 }
 
-fn header_map(lines: &[Header<'_>]) -> Option<HeaderMap> {
-    let mut headers = HeaderMap::with_capacity(lines.len());
-    for line in lines {
-        let name = HeaderName::from_bytes(line.name.as_bytes()).ok()?;
-        headers.append(name, HeaderValue::from_bytes(line.value).ok()?);
-    }
-    Some(headers)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn parse(bytes: &[u8]) -> Parsed<RequestHead> {
+        RequestHead::parse(bytes, |facts| {
+            assert!(facts.path.starts_with('/'));
+            Verdict::Spare
+        })
+    }
+
+    #[test]
+    fn an_offer_of_http2_is_left_out() {
+        let raw = b"GET / HTTP/1.1\r\nHost:a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
+            HTTP2-Settings: AAMAAABkAAQAAP__\r\nX:  y\r\n\r\n";
+        assert_eq!(without_h2c(raw), b"GET / HTTP/1.1\r\nHost:a\r\nX:  y\r\n\r\n");
+        let raw = b"GET / HTTP/1.1\r\nConnection: te, upgrade\r\nUpgrade: h2c, foo\r\n\r\n";
+        assert_eq!(without_h2c(raw), b"GET / HTTP/1.1\r\nConnection: te\r\nUpgrade: foo\r\n\r\n");
+    }
 
     #[test]
     fn closing_leaves_every_other_line_alone() {
@@ -167,16 +245,19 @@ mod tests {
             "GET / HTTP/1.1\r\nA : b\r\n\r\n",
             "GET / HTTP/1.1\r\nA: b\r\n c\r\n\r\n",
             "GET / HTTP/1.2\r\n\r\n",
+            "GET / HTTP/1.1\nHost: a\r\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\n\r\n",
+            "GET / HTTP/1.1\r\nHost: a\r\n\n",
         ] {
-            assert!(matches!(RequestHead::parse(head.as_bytes()), Parsed::NotUnderstood), "{head:?}");
+            assert!(matches!(parse(head.as_bytes()), Parsed::NotUnderstood), "{head:?}");
         }
     }
 
     #[test]
     fn length_counts_the_whole_head() {
         let bytes = b"\r\nGET /a HTTP/1.1\r\nHost: x\r\n\r\nGET /b";
-        let Parsed::Complete(head) = RequestHead::parse(bytes) else { panic!("not complete") };
+        let Parsed::Complete(head) = parse(bytes) else { panic!("not complete") };
         assert_eq!(&bytes[head.len..], b"GET /b");
-        assert_eq!(head.target, "/a");
+        assert_eq!(head.verdict, Verdict::Spare);
     }
 }

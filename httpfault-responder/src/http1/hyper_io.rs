@@ -1,12 +1,11 @@
-//! A client's connection as hyper sees it: everything, or exactly one request.
+//! A client's connection as hyper sees it: exactly one request.
 
 use std::{
-    future::{Future, poll_fn},
+    future::poll_fn,
     io,
     pin::Pin,
     sync::Arc,
     task::{self, Poll},
-    time::Duration,
 };
 
 use bytes::{Buf, Bytes};
@@ -17,23 +16,15 @@ use hyper::{
     service::Service,
 };
 use hyper_util::rt::TokioIo;
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, MissedTickBehavior, interval},
-};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::framing::Body;
-use crate::{activity::Track, answer::AnswerBody, context::Context, stream::Buffered, upstream::NoAnswer};
+use crate::{activity::Track, answer::AnswerBody, stream::Buffered, upstream::NoAnswer};
 
-/// The client's connection lent to hyper, which must neither shut it down nor read past its bound.
+/// The client's connection lent to hyper, which must neither shut it down nor read past the request.
 pub(super) struct HyperIo<'a> {
-    stream: &'a mut Buffered,
-    track: Arc<Track>,
-    bound: Option<Bound>,
-}
-
-/// One request at the front of the client's bytes.
-pub(super) struct Bound {
+    pub(super) stream: &'a mut Buffered,
+    pub(super) track: Arc<Track>,
     /// Bytes of the head that hyper has not read.
     pub(super) head: usize,
     pub(super) body: Body,
@@ -44,7 +35,7 @@ pub(super) struct Driven {
     pub(super) end: End,
     /// Read by hyper and not used.
     pub(super) unread: Bytes,
-    /// Whether the bound was reached; true without one.
+    /// Whether the request was read to its end.
     pub(super) whole: bool,
 }
 
@@ -54,35 +45,19 @@ pub(super) enum End {
     Stopped,
     /// hyper has closed the connection in order.
     Closed,
-    /// The client broke off, was too slow, or sent what hyper could not read.
+    /// The client broke off.
     Broken,
 }
 
-impl<'a> HyperIo<'a> {
-    pub(super) fn all(stream: &'a mut Buffered, track: Arc<Track>) -> Self {
-        Self { stream, track, bound: None }
-    }
-
-    pub(super) fn one(stream: &'a mut Buffered, track: Arc<Track>, bound: Bound) -> Self {
-        Self { stream, track, bound: Some(bound) }
-    }
-
+impl HyperIo<'_> {
     /// Serves until the connection ends or `stop` says so while no request is under way.
-    pub(super) async fn drive<S>(
-        self,
-        builder: &Builder,
-        service: S,
-        context: &Context,
-        stop: impl Fn(&Track) -> bool,
-    ) -> Driven
+    pub(super) async fn drive<S>(self, builder: &Builder, service: S, stop: impl Fn(&Track) -> bool) -> Driven
     where
         S: Service<Request<Incoming>, Response = Response<AnswerBody>, Error = NoAnswer>,
     {
         let track = Arc::clone(&self.track);
         let mut connection = builder.serve_connection(TokioIo::new(self), service);
         let stops = || track.is_idle() && stop(&track);
-        let mut patience = Patience::new(context);
-        let mut left = context.life.left();
         let end = loop {
             let served = poll_fn(|cx| {
                 if stops() {
@@ -101,47 +76,13 @@ impl<'a> HyperIo<'a> {
             tokio::select! {
                 biased;
                 end = served => break end,
-                // Both only make the loop look again.
-                () = context.life.leaving.cancelled(), if !left => left = true,
+                // Only makes the loop look again.
                 () = track.changed.notified() => {}
-                out_of_patience = patience.next(&track) => if out_of_patience { break End::Broken },
             }
         };
         let Parts { io, read_buf: unread, .. } = connection.into_parts();
-        let bound = io.into_inner().bound;
-        Driven { end, unread, whole: bound.is_none_or(|bound| bound.head == 0 && bound.body.is_done()) }
-    }
-}
-
-/// Notices clients that are idle or in the middle of a head for too long. Looks now and then, so that a request costs
-/// no timer.
-struct Patience {
-    look: tokio::time::Interval,
-    head_time: Duration,
-    idle_time: Duration,
-    seen: (u64, bool),
-    since: Instant,
-}
-
-impl Patience {
-    fn new(context: &Context) -> Self {
-        let (head_time, idle_time) = (context.limits.head_time, context.limits.idle_time);
-        let period = (head_time.min(idle_time) / 4).max(Duration::from_millis(10));
-        let mut look = interval(period);
-        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { look, head_time, idle_time, seen: (0, false), since: Instant::now() }
-    }
-
-    /// After the next look: whether the client has used up its time.
-    async fn next(&mut self, track: &Track) -> bool {
-        self.look.tick().await;
-        let progress = track.progress();
-        if progress != self.seen || !track.is_idle() {
-            self.seen = progress;
-            self.since = Instant::now();
-        }
-        let (_, in_head) = progress;
-        self.since.elapsed() >= if in_head { self.head_time } else { self.idle_time }
+        let io = io.into_inner();
+        Driven { end, unread, whole: io.head == 0 && io.body.is_done() }
     }
 }
 
@@ -151,33 +92,15 @@ impl AsyncRead for HyperIo<'_> {
         cx: &mut task::Context<'_>,
         out: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let Self { stream, track, bound } = &mut *self;
-        let polled = match bound {
-            None => Pin::new(&mut **stream).poll_read(cx, out),
-            Some(bound) => bound.poll_read(stream, cx, out),
-        };
-        if polled.is_ready() && !out.filled().is_empty() {
-            track.on_read();
-        }
-        polled
-    }
-}
-
-impl Bound {
-    fn poll_read(
-        &mut self,
-        stream: &mut Buffered,
-        cx: &mut task::Context<'_>,
-        out: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.head > 0 {
-            let count = self.head.min(out.remaining());
+        let Self { stream, head, body, .. } = &mut *self;
+        if *head > 0 {
+            let count = out.remaining().min(*head);
             out.put_slice(&stream.buf[..count]);
             stream.buf.advance(count);
-            self.head -= count;
+            *head -= count;
             return Poll::Ready(Ok(()));
         }
-        if self.body.is_done() {
+        if body.is_done() {
             // What follows is the next request. An end of the stream would make hyper close the connection.
             return Poll::Pending;
         }
@@ -190,7 +113,7 @@ impl Bound {
             }
         }
         let most = stream.buf.len().min(out.remaining());
-        let count = self.body.feed(&stream.buf[..most]).map_err(io::Error::other)?;
+        let count = body.feed(&stream.buf[..most]).map_err(io::Error::other)?;
         out.put_slice(&stream.buf[..count]);
         stream.buf.advance(count);
         Poll::Ready(Ok(()))

@@ -9,7 +9,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use hyper::{StatusCode, header::EXPECT};
+use hyper::{Method, StatusCode};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{
@@ -101,7 +101,7 @@ pub(super) async fn relay(
     }
     // The answer came before the end of the request. A client that waited for 100 Continue may leave the body out or
     // not, and only the two of them know.
-    if head.headers.contains_key(EXPECT) && !progress.continued.load(Relaxed) {
+    if head.expects && !progress.continued.load(Relaxed) {
         return Ok(After::Tunnel);
     }
     match until_sent(up, &progress).await {
@@ -184,7 +184,9 @@ async fn answer(
     let head = loop {
         match ResponseHead::parse(buf) {
             Parsed::Complete(head) if is_interim(head.status) => {
-                progress.continued.store(true, Relaxed);
+                if head.status == StatusCode::CONTINUE {
+                    progress.continued.store(true, Relaxed);
+                }
                 if client.write_all_buf(&mut buf.take(head.len)).await.is_err() {
                     return Ok(After::Close);
                 }
@@ -204,13 +206,13 @@ async fn answer(
             Parsed::Partial | Parsed::NotUnderstood => return Ok(After::Tunnel),
         }
     };
-    let tunnels = request.method == "CONNECT" && head.status.is_success();
+    let tunnels = request.method == Method::CONNECT && head.status.is_success();
     if head.status == StatusCode::SWITCHING_PROTOCOLS || tunnels {
         return Ok(After::Tunnel);
     }
     let Ok(framing) = framing_of(request, &head) else { return Ok(After::Tunnel) };
     let mut body = Body::new(framing);
-    let keeps = head.keeps_alive() && request.keeps_alive() && !body.ends_with_connection();
+    let keeps = head.keeps_alive && request.keeps_alive && !body.ends_with_connection();
     // A client that has already sent its next request gets that answered too.
     let announces = keeps && closing == Closing::Announced && !progress.more.load(Relaxed);
     if announces {
@@ -255,10 +257,7 @@ fn announce_close(buf: &mut BytesMut, head_len: usize) {
 }
 
 fn framing_of(request: &RequestHead, head: &ResponseHead) -> Result<Framing, Ambiguous> {
-    if framing::has_no_body(&request.method, head.status) {
-        return Ok(Framing::Length(0));
-    }
-    framing::of_response(&head.headers)
+    if framing::has_no_body(&request.method, head.status) { Ok(Framing::Length(0)) } else { head.framing }
 }
 
 fn is_interim(status: StatusCode) -> bool {

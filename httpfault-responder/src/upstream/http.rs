@@ -25,7 +25,7 @@ use tokio::{
 use tokio_util::task::AbortOnDropHandle;
 
 use super::connect;
-use crate::{activity::Busy, context::Context};
+use crate::{activity::Busy, context::Context, stream::Buffered};
 
 /// How long a body waits for the application's 100 Continue. A client may stop waiting too (RFC 9110 section 10.1.1).
 const CONTINUE_TIME: Duration = Duration::from_secs(1);
@@ -94,7 +94,7 @@ impl UpstreamHttp {
                 },
             }
         }
-        let stream = connect(context, self.origin).await.map_err(|source| self.unreachable(source))?;
+        let stream = self.connect(context).await?;
         let (sender, connection) = http1::Builder::new()
             .preserve_header_case(true)
             .handshake(TokioIo::new(stream))
@@ -136,7 +136,7 @@ impl UpstreamHttp {
         {
             return Ok(link.sender.clone());
         }
-        let stream = connect(context, self.origin).await.map_err(|source| self.unreachable(source))?;
+        let stream = self.connect(context).await?;
         let (sender, connection) = http2::Builder::new(TokioExecutor::new())
             .initial_stream_window_size(1 << 20)
             .initial_connection_window_size(4 << 20)
@@ -146,6 +146,13 @@ impl UpstreamHttp {
         let link = Link { sender: sender.clone(), _task: run(connection) };
         *kept = Some(link);
         Ok(sender)
+    }
+
+    /// hyper drops its connections when nothing is under way on them, or when they are of no use.
+    async fn connect(&self, context: &Context) -> Result<Buffered, NoAnswer> {
+        let stream = connect(context, self.origin).await.map_err(|source| self.unreachable(source))?;
+        stream.reset_on_drop();
+        Ok(stream)
     }
 
     fn unreachable(&self, source: io::Error) -> NoAnswer {

@@ -169,7 +169,7 @@ async fn an_answer_under_way_keeps_it_busy() {
 #[tokio::test]
 async fn a_passed_connection_is_never_at_rest() {
     let app = App::echo().await;
-    let setup = Setup::new(fault(503), app.address).await;
+    let setup = Setup::new(some(503), app.address).await;
     let (mut client, adopted) = adopt(&setup);
     client.send("POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n").await;
     client.head().await;

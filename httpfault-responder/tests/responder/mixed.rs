@@ -108,8 +108,9 @@ async fn the_application_may_close_its_kept_connection() {
     .await;
     let setup = Setup::new(some(503), app.address).await;
     let mut client = setup.client().await;
-    for _ in 0..5 {
-        client.send([SPARED, FAULTED].concat()).await;
+    let post = "POST /real HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+    for spared in [SPARED, post, SPARED, post, post] {
+        client.send([spared, FAULTED].concat()).await;
         client.expect(REAL).await;
         assert_eq!(client.reply("GET").await.status(), 503);
     }

@@ -2,7 +2,7 @@
 
 use httpfault_common::contract::{Fault, Selection};
 
-use crate::support::{App, AppConnection, Setup, fault, in_time, none, some};
+use crate::support::{App, AppConnection, Setup, eventually, fault, forwarding, in_time, none, some};
 
 /// Everything that a proxy likes to normalise.
 const ODD: &str = "GET /a%2F/../b?x=%zz HTTP/1.1\r\nhOsT:shop\r\nX-Dup: 1\r\nAccept:  */*  \r\nx-dup: 2\r\nX-DUP: 3\r\n\
@@ -145,6 +145,52 @@ async fn expect_100_continue_is_between_client_and_application() {
     client.expect("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n").await;
     client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
     client.expect("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n!").await;
+}
+
+#[tokio::test]
+async fn only_100_asks_for_the_body() {
+    let app = App::new(async |mut connection: AppConnection| {
+        connection.head().await;
+        connection.send("HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n").await;
+        connection.send("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n").await;
+        connection.head().await;
+        connection.send("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n!").await;
+        connection.head().await;
+    })
+    .await;
+    let setup = Setup::new(some(503), app.address).await;
+    let mut client = setup.client().await;
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 30\r\nExpect: 100-continue\r\n\r\n").await;
+    client.expect("HTTP/1.1 103 Early Hints\r\nLink: <x>\r\n\r\n").await;
+    client.expect("HTTP/1.1 413 Too Large\r\nContent-Length: 0\r\n\r\n").await;
+    // It leaves the body out.
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+    client.expect("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n!").await;
+}
+
+/// Lines of /proc/net/tcp for connections to `port` in TIME_WAIT.
+fn time_wait(port: u16) -> usize {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let fields = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    fields.filter(|fields| fields[2].ends_with(&format!(":{port:04X}")) && fields[3] == "06").count()
+}
+
+#[tokio::test]
+async fn a_client_that_closes_first_costs_no_port() {
+    let app = App::canned("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    for fault in [none(), some(503), forwarding(503)] {
+        let setup = Setup::new(fault, app.address).await;
+        let stats = setup.responder.stats();
+        for connection in ["keep-alive", "close"] {
+            for _ in 0..20 {
+                let mut client = setup.client().await;
+                client.send(format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: {connection}\r\n\r\n")).await;
+                client.reply("GET").await;
+            }
+        }
+        eventually("all are gone", || stats.open_connections() == 0).await;
+        assert_eq!(time_wait(app.address.port()), 0);
+    }
 }
 
 #[tokio::test]

@@ -87,3 +87,21 @@ async fn a_spared_connect_is_a_tunnel() {
     client.expect("\x01tunne").await;
     client.expect_end().await;
 }
+
+#[tokio::test]
+async fn a_spared_offer_of_http2_takes_nothing_out_of_the_fault() {
+    let app = App::canned("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await;
+    let setup = Setup::new(some(503), app.address).await;
+    let mut client = setup.client().await;
+    let offer = "GET /real HTTP/1.1\r\nhOST: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
+        HTTP2-Settings: AAMAAABkAAQAAP__\r\nX-Odd:1\r\n\r\n";
+    for _ in 0..2 {
+        client.send(offer).await;
+        assert_eq!(client.reply("GET").await.status(), 200);
+        client.send(handshake("/fault")).await;
+        assert_eq!(client.reply("GET").await.status(), 503);
+    }
+    assert_eq!(app.seen(), "GET /real HTTP/1.1\r\nhOST: a\r\nX-Odd:1\r\n\r\n".repeat(2));
+    let counters = setup.counters();
+    assert_eq!((counters.h2c_refused, counters.spared, counters.faulted), (2, 2, 2));
+}

@@ -88,7 +88,7 @@ impl Setup {
             probe_token: TOKEN.to_owned(),
             limits,
         };
-        Self { address, app, responder: start(vec![listener], config) }
+        Self { address, app, responder: start(vec![listener], config).unwrap() }
     }
 
     /// In front of a port where nobody listens.

@@ -1,0 +1,38 @@
+//! A listening socket that hands out sockets the runtime does not know yet.
+
+use std::{io, os::fd::OwnedFd};
+
+use rustix::net::{SocketFlags, accept_with};
+use tokio::{
+    io::Interest,
+    net::{TcpListener, TcpStream},
+};
+
+/// Tokio's own listener registers each connection with epoll before anybody has looked at it.
+///
+/// For waiting, one socket is as good as another: a stream is the kind whose operations can be brought along. (`AsyncFd`
+/// is meant for that, and asks for a promise in unsafe code.)
+#[derive(Debug)]
+pub(crate) struct Listening(TcpStream);
+
+impl Listening {
+    pub(crate) fn new(listener: TcpListener) -> io::Result<Self> {
+        let socket = OwnedFd::from(listener.into_std()?);
+        TcpStream::from_std(socket.into()).map(Self)
+    }
+
+    /// Returns when there is somebody to accept.
+    pub(crate) async fn readable(&self) -> io::Result<()> {
+        self.0.readable().await
+    }
+
+    /// The next connection; `WouldBlock` if there is none. It does not block.
+    pub(crate) fn try_accept(&self) -> io::Result<OwnedFd> {
+        self.0.try_io(Interest::READABLE, || self.accept_now())
+    }
+
+    /// The same, without asking whether the runtime has noticed one.
+    pub(crate) fn accept_now(&self) -> io::Result<OwnedFd> {
+        Ok(accept_with(&self.0, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?)
+    }
+}
