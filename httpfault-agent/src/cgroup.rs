@@ -60,6 +60,11 @@ impl Cgroup {
         }))
     }
 
+    /// Whether its path has a part that contains this text.
+    pub(crate) fn mentions(&self, text: &str) -> bool {
+        self.path.iter().any(|part| part.to_str().is_some_and(|part| part.contains(text)))
+    }
+
     /// Whether a process is in it or below it.
     pub(crate) fn contains(&self, process: &Process) -> bool {
         let id = match self.hierarchy {

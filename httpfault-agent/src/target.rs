@@ -4,12 +4,13 @@
 
 mod docker;
 mod ecs;
+mod metadata;
 mod http;
 mod proc;
 
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use httpfault_common::contract::{Problem, TargetSelector};
 
 use crate::{args::Sources, cgroup::Cgroup, netns::Netns, process::Process};
@@ -21,6 +22,8 @@ pub(crate) struct Container {
     pub(crate) id: String,
     /// Name in the task definition, else the Docker name.
     pub(crate) name: String,
+    /// ARN of the ECS task that it is said to be of.
+    pub(crate) task: Option<String>,
 }
 
 /// A container or process on this host.
@@ -76,21 +79,39 @@ pub(crate) async fn resolve(selector: &TargetSelector, sources: &Sources) -> Res
         }
     }
     if candidates.is_empty() {
-        let none = format!("{source} knows it, but no process of it runs here ({})", misses.join("; "));
+        let none =
+            format!("{source} knows it, but no process here is proved to be of it ({})", misses.join("; "));
         return Err(problem(none, "wait until it runs, or name another target"));
     }
     Ok(Resolved { source, candidates })
 }
 
 /// A container's process: Docker knows it, else the cgroup tree does.
+///
+/// Any process on the host can answer in the ECS agent's place while that is down, and a container writes its own
+/// metadata file. So what is said of a container's task is believed only if a second source says the same: Docker, or
+/// the cgroup that the ECS agent made.
 async fn locate(container: &Container, sources: &Sources) -> anyhow::Result<Candidate> {
-    let pid = match docker::pid(&sources.docker_socket, &container.id).await {
-        Ok(pid) => pid,
-        Err(engine) => proc::pid(&container.id).map_err(|why| engine.context(format!("{why:#}")))?,
+    let (pid, labelled) = match docker::known(&sources.docker_socket, &container.id).await {
+        Ok(known) => (known.pid, Some(known.task)),
+        Err(engine) => (proc::pid(&container.id).map_err(|why| engine.context(format!("{why:#}")))?, None),
     };
     let short = container.id.get(..12).unwrap_or(&container.id);
     let found = format!("container {} ({short})", container.name);
-    candidate(pid, Some(&container.id), found, container.name.clone())
+    let candidate = candidate(pid, Some(&container.id), found, container.name.clone())?;
+    let Some(task) = &container.task else { return Ok(candidate) };
+    match labelled {
+        Some(labelled) => ensure!(
+            labelled.as_ref() == Some(task),
+            "it is said to be of {task}, but Docker says {}",
+            labelled.as_deref().unwrap_or("that it is of no task")
+        ),
+        None => ensure!(
+            task.rsplit('/').next().is_some_and(|id| candidate.cgroup.mentions(id)),
+            "it is said to be of {task}, but its cgroup is not, and Docker can't be asked"
+        ),
+    }
+    Ok(candidate)
 }
 
 fn candidate(pid: u32, container: Option<&str>, found: String, name: String) -> anyhow::Result<Candidate> {

@@ -1,5 +1,7 @@
 //! What the agent finds before it changes anything: where a task is, and every reason to refuse.
 
+use std::{fs, os::unix::fs::symlink, path::PathBuf};
+
 use anyhow::{Context, Result};
 use httpfault_common::contract::CheckReport;
 use httpfault_tests::{
@@ -11,6 +13,7 @@ use httpfault_tests::{
     netns::Netns,
     site::{Application, Site},
 };
+use nix::{sys::stat::Mode, unistd::mkfifo};
 
 const NO_SOURCE: [&str; 2] = ["--ecs-introspection-url", "http://127.0.0.1:1"];
 
@@ -145,9 +148,9 @@ fn privileges_missing() -> Result<()> {
     // Copied to where everybody may run it.
     let directory = tempfile::tempdir_in("/tmp")?;
     let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
-    std::fs::set_permissions(directory.path(), open)?;
+    fs::set_permissions(directory.path(), open)?;
     let copy = directory.path().join("httpfault-agent");
-    std::fs::copy(binary()?, &copy)?;
+    fs::copy(binary()?, &copy)?;
     for (options, missing) in [(&nobody[..], "CAP_SYS_ADMIN"), (&bounded[..], "CAP_SYS_PTRACE")] {
         let mut setpriv = std::process::Command::new("setpriv");
         setpriv.args(options).arg(&copy).args(&words);
@@ -218,6 +221,45 @@ fn task_found_by_metadata_files() -> Result<()> {
     let report = check(&instance, 0, &args)?;
     assert_eq!(report.targets[0].source, "metadata file", "{report:?}");
     assert!(report.targets[0].found.contains("web"), "{report:?}");
+    Ok(())
+}
+
+/// What a container may put where its metadata file is: it is mounted there, writable.
+#[test]
+fn metadata_files_of_hostile_containers() -> Result<()> {
+    let instance = Instance::take()?;
+    let [_pause, web, _sidecar] = task(&instance, "ffff6666")?;
+    let data = tempfile::tempdir()?;
+    write_metadata(data.path(), "ffff6666", &[&web])?;
+    let shop = data.path().join("metadata/shop");
+    let place = |task: &str| -> Result<PathBuf> {
+        let directory = shop.join(task).join("web");
+        fs::create_dir_all(&directory)?;
+        Ok(directory.join("ecs-container-metadata.json"))
+    };
+    symlink("/dev/zero", place("0000zero")?)?;
+    mkfifo(&place("0000pipe")?, Mode::S_IRWXU)?;
+    fs::write(place("0000long")?, vec![b' '; 1 << 20])?;
+    // It says that it is a container of the other task, to get the fault of it or to give it to a third.
+    let own = fs::read_to_string(shop.join("ffff6666/web/ecs-container-metadata.json"))?;
+    fs::write(place("0000liar")?, own.replace(&web.id, &"0".repeat(64)))?;
+    let directory = data.path().to_str().context("a path in UTF-8")?;
+    let args = [&["--task-id", "ffff6666", "--ecs-data-dir", directory], &NO_SOURCE[..]].concat();
+    let report = check(&instance, 0, &args)?;
+    assert_eq!(report.targets[0].source, "metadata file", "{report:?}");
+    assert!(report.targets[0].found.contains(&web.id[..12]), "{report:?}");
+    Ok(())
+}
+
+/// Whoever has the port of the ECS agent's API while that is down.
+#[test]
+fn introspection_that_lies_is_not_believed() -> Result<()> {
+    let instance = Instance::take()?;
+    let [_pause, web, _sidecar] = task(&instance, "eeee5555")?;
+    let api = Introspection::start(&instance.namespace(), vec![listed("dddd4444", &[&web])])?;
+    let target = ["--task-id", "dddd4444"];
+    let url = ["--ecs-introspection-url", &api.url()];
+    assert_refused(&instance, target, &url, &["dddd4444", "Docker says", "eeee5555"])?;
     Ok(())
 }
 

@@ -47,12 +47,23 @@ pub(super) async fn container(socket: &Path, id_or_name: &str) -> anyhow::Result
     let inspected = inspect(socket, id_or_name).await?;
     let label = inspected.config.labels.as_ref().and_then(|labels| labels.get(NAME_LABEL));
     let name = label.cloned().unwrap_or_else(|| inspected.name.trim_start_matches('/').to_owned());
-    Ok(Container { id: inspected.id, name })
+    Ok(Container { id: inspected.id, name, task: None })
 }
 
-/// The first process of a running container.
-pub(super) async fn pid(socket: &Path, id: &str) -> anyhow::Result<u32> {
-    Ok(inspect(socket, id).await?.state.pid)
+/// What the engine says of a running container.
+pub(super) struct Known {
+    /// Its first process.
+    pub(super) pid: u32,
+    /// The ARN of the ECS task that it is labelled with.
+    pub(super) task: Option<String>,
+}
+
+/// Looks up a running container by its full id.
+pub(super) async fn known(socket: &Path, id: &str) -> anyhow::Result<Known> {
+    let inspected = inspect(socket, id).await?;
+    ensure!(inspected.id == id, "the engine answered for container {}", inspected.id);
+    let labels = inspected.config.labels.unwrap_or_default();
+    Ok(Known { pid: inspected.state.pid, task: labels.get(TASK_LABEL).cloned() })
 }
 
 /// The containers of an ECS task, by the labels that the ECS agent sets; the task may be an id or an ARN.
@@ -64,7 +75,8 @@ pub(super) async fn of_task(socket: &Path, task: &str) -> anyhow::Result<Vec<Con
         .filter(|container| container.labels.get(TASK_LABEL).is_some_and(|arn| super::ecs::names(arn, task)))
         .filter_map(|container| {
             let name = container.labels.get(NAME_LABEL)?.clone();
-            (!name.starts_with(PAUSE_PREFIX)).then_some(Container { id: container.id, name })
+            let task = container.labels.get(TASK_LABEL).cloned();
+            (!name.starts_with(PAUSE_PREFIX)).then_some(Container { id: container.id, name, task })
         })
         .collect();
     ensure!(!found.is_empty(), "no running container has the label {TASK_LABEL} of this task");

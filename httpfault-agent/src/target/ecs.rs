@@ -1,14 +1,9 @@
 //! The containers of an ECS task: introspection API, else container metadata files, else Docker labels.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
-
 use anyhow::{Context as _, bail, ensure};
 use serde::Deserialize;
 
-use super::{Container, docker, http};
+use super::{Container, docker, http, metadata};
 use crate::args::Sources;
 
 /// `GET /v1/tasks` of the ECS agent introspection API.
@@ -34,17 +29,6 @@ struct TaskContainer {
     name: String,
 }
 
-/// A container metadata file (ECS_ENABLE_CONTAINER_METADATA).
-#[derive(Deserialize)]
-struct Metadata {
-    #[serde(rename = "TaskARN")]
-    task_arn: String,
-    #[serde(rename = "ContainerID")]
-    container_id: String,
-    #[serde(rename = "ContainerName")]
-    container_name: String,
-}
-
 /// The containers of a task and the source that knew them. The error tells what each source said.
 pub(super) async fn containers(
     task: &str,
@@ -54,7 +38,7 @@ pub(super) async fn containers(
         Ok(found) => return Ok(("introspection", found)),
         Err(why) => why,
     };
-    let metadata = match metadata_files(task, &sources.ecs_data_dir) {
+    let metadata = match metadata::containers(task, &sources.ecs_data_dir) {
         Ok(found) => return Ok(("metadata file", found)),
         Err(why) => why,
     };
@@ -77,37 +61,10 @@ async fn introspect(task: &str, url: &str) -> anyhow::Result<Vec<Container>> {
     let found =
         known.tasks.into_iter().find(|known| names(&known.arn, task)).context("it is not on this host")?;
     ensure!(!found.containers.is_empty(), "it has no container yet");
-    let containers = found.containers.into_iter();
-    Ok(containers.map(|container| Container { id: container.docker_id, name: container.name }).collect())
-}
-
-fn metadata_files(task: &str, data_dir: &Path) -> anyhow::Result<Vec<Container>> {
-    let root = data_dir.join("metadata");
-    let mut files = Vec::new();
-    collect(&root, 0, &mut files).with_context(|| format!("reading {}", root.display()))?;
-    let mut found = Vec::new();
-    for file in files {
-        // A file that is being written, or of a task that ends, is not the one that is looked for.
-        let Ok(text) = fs::read(&file) else { continue };
-        let Ok(metadata) = serde_json::from_slice::<Metadata>(&text) else { continue };
-        if names(&metadata.task_arn, task) {
-            found.push(Container { id: metadata.container_id, name: metadata.container_name });
-        }
-    }
-    ensure!(!found.is_empty(), "no file under {} is of this task", root.display());
-    Ok(found)
-}
-
-/// `<cluster>/<task>/<container>/ecs-container-metadata.json`; without the cluster for short ARNs.
-fn collect(dir: &Path, depth: usize, files: &mut Vec<PathBuf>) -> io::Result<()> {
-    const MAX_DEPTH: usize = 3;
-    for entry in fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_dir() && depth < MAX_DEPTH {
-            collect(&entry.path(), depth + 1, files)?;
-        } else if entry.file_name() == "ecs-container-metadata.json" {
-            files.push(entry.path());
-        }
-    }
-    Ok(())
+    let container = |container: TaskContainer| Container {
+        id: container.docker_id,
+        name: container.name,
+        task: Some(found.arn.clone()),
+    };
+    Ok(found.containers.into_iter().map(container).collect())
 }

@@ -11,7 +11,7 @@ const ID_LENGTH: usize = 64;
 /// A container by its full id.
 pub(super) fn container(id: &str) -> anyhow::Result<Container> {
     pid(id)?;
-    Ok(Container { id: id.to_owned(), name: id.get(..12).unwrap_or(id).to_owned() })
+    Ok(Container { id: id.to_owned(), name: id.get(..12).unwrap_or(id).to_owned(), task: None })
 }
 
 /// The first process of a container.
