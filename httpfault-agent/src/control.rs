@@ -22,6 +22,10 @@ use crate::state;
 const MAX_LINE: usize = 256 * 1024;
 /// An agent that lives answers at once.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// A client that connects asks at once; one that does not may not keep a descriptor.
+const QUESTION: Duration = Duration::from_millis(500);
+/// How long to wait for a free descriptor.
+const NO_DESCRIPTOR: Duration = Duration::from_millis(50);
 
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -48,9 +52,12 @@ pub(crate) fn serve(path: &Path) -> anyhow::Result<mpsc::Receiver<Order>> {
     state::make_private(path).with_context(|| format!("protecting {}", path.display()))?;
     let (orders, inbox) = mpsc::channel(16);
     tokio::spawn(async move {
-        // An accept error is a client that went away; the socket itself lives as long as the process.
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(answer(stream, orders.clone()));
+        loop {
+            match listener.accept().await {
+                Ok((stream, _)) => drop(tokio::spawn(answer(stream, orders.clone()))),
+                // A client that went away, or no descriptor is free. The socket itself lives as long as the process.
+                Err(_) => tokio::time::sleep(NO_DESCRIPTOR).await,
+            }
         }
     });
     Ok(inbox)
@@ -58,7 +65,7 @@ pub(crate) fn serve(path: &Path) -> anyhow::Result<mpsc::Receiver<Order>> {
 
 async fn answer(stream: UnixStream, orders: mpsc::Sender<Order>) -> Option<()> {
     let mut lines = Framed::new(stream, LinesCodec::new_with_max_length(MAX_LINE));
-    let line = timeout(PATIENCE, lines.next()).await.ok()??.ok()?;
+    let line = timeout(QUESTION, lines.next()).await.ok()??.ok()?;
     match serde_json::from_str(&line).ok()? {
         Request::Status => {
             let (reply, status) = oneshot::channel();
