@@ -18,12 +18,13 @@ use aya::{
     util::KernelVersion,
 };
 use httpfault_common::{
-    abi::{self, Config, Flow, Lease, Peer, address_of, counter, map, octets_of, program},
+    abi::{self, Config, Flow, Peer, address_of, counter, map, octets_of, program},
     contract::Problem,
 };
 use socket2::Socket;
 
 use crate::{cgroup::Cgroup, netns::Netns, scope::Scope};
+pub(crate) use bpf::LeaseWords;
 use object::Object;
 pub(crate) use pooled::{Filter, remove_filter, resets_by_filter};
 
@@ -35,8 +36,6 @@ pub(crate) struct Settings<'a> {
     pub(crate) scope: &'a Scope,
     pub(crate) port: u16,
     pub(crate) proxy_port: u16,
-    /// `CLOCK_MONOTONIC`, nanoseconds.
-    pub(crate) deadline_ns: u64,
     /// The container whose existing connections may be reset; `None` on cgroup v1.
     pub(crate) cgroup: Option<&'a crate::cgroup::Unified>,
     /// 0 where the kernel cannot tell it.
@@ -60,7 +59,6 @@ pub(crate) struct Datapath {
     links: Vec<OwnedFd>,
     reset: Option<SchedClassifier>,
     logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
-    lease: Array<MapData, Lease>,
     counters: PerCpuArray<MapData, u64>,
     resets: HashMap<MapData, Flow, u8>,
     probe: Array<MapData, Peer>,
@@ -128,7 +126,6 @@ impl Datapath {
             }
         }
         let config = Config {
-            deadline_ns: settings.deadline_ns,
             cgroup_id: settings.cgroup.map_or(0, |cgroup| cgroup.id),
             netns_cookie: settings.netns_cookie,
             port: settings.port.into(),
@@ -139,12 +136,11 @@ impl Datapath {
         let mut configs: Array<_, Config> = object.map(map::CONFIG)?;
         configs.set(0, config, 0).context("writing the scope")?;
 
-        let lease = object.map(map::LEASE)?;
         let counters = object.map(map::COUNTERS)?;
         let resets = object.map(map::RESETS)?;
         let probe = object.map(map::PROBE)?;
         let (links, filters) = (Vec::new(), Vec::new());
-        Ok(Self { object, links, reset, logger, lease, counters, resets, probe, filters })
+        Ok(Self { object, links, reset, logger, counters, resets, probe, filters })
     }
 
     /// Attaches the hooks of in-task clients, then the one of inbound connections.
@@ -167,9 +163,9 @@ impl Datapath {
         pooled::attach(program, netns, interfaces, register, &mut self.filters)
     }
 
-    /// Moves the heartbeat forward: steering is allowed until then.
-    pub(crate) fn renew(&mut self, alive_until_ns: u64) -> anyhow::Result<()> {
-        self.lease.set(0, Lease { alive_until_ns }, 0).context("renewing the lease in the kernel")
+    /// Until when steering is allowed. The lease is over until it is written.
+    pub(crate) fn lease(&self) -> anyhow::Result<LeaseWords> {
+        LeaseWords::map(self.object.descriptor(map::LEASE)?).context("mapping the lease")
     }
 
     /// Names the agent's own probe connection, which is steered although it comes from inside; `None` forgets it.

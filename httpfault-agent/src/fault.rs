@@ -2,7 +2,6 @@
 
 mod listen;
 mod upstream;
-mod heartbeat;
 mod pooled;
 
 use std::{
@@ -10,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow, ensure};
 use httpfault_common::{
     abi::counter,
     contract::{
@@ -18,9 +17,13 @@ use httpfault_common::{
     },
 };
 use httpfault_responder::{Config, Destination, FinishReport, Limits, Responder};
-use tokio::{io::unix::AsyncFd, sync::Notify, time::timeout};
+use tokio::{
+    io::unix::AsyncFd,
+    task::{block_in_place, spawn_blocking},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
 
-use heartbeat::Heartbeat;
 use pooled::Pooled;
 
 use crate::{
@@ -29,6 +32,7 @@ use crate::{
     clock::Deadline,
     datapath::{Datapath, Responders, Settings},
     existing::Finder,
+    lease::{Heart, Lease},
     netns::SocketMaker,
     preflight::Target,
     probe, sockets,
@@ -47,7 +51,8 @@ pub(crate) struct Fault {
     target: Target,
     datapath: Arc<Mutex<Datapath>>,
     responder: Responder,
-    heartbeat: Heartbeat,
+    lease: Arc<Lease>,
+    deadline: Deadline,
     gone: AsyncFd<std::os::fd::OwnedFd>,
     pooled: Pooled,
     spec: Arc<RunSpec>,
@@ -57,11 +62,28 @@ pub(crate) struct Fault {
 #[derive(Clone)]
 pub(crate) struct Run {
     pub(crate) spec: Arc<RunSpec>,
-    pub(crate) deadline: Deadline,
+    pub(crate) heart: Arc<Heart>,
     pub(crate) claim: Arc<Claim>,
     pub(crate) log_steering: bool,
-    /// Notified when a heartbeat came too late.
-    pub(crate) lapsed: Arc<Notify>,
+    /// Cancelled when the run is to end before everything is injected.
+    pub(crate) stop: CancellationToken,
+}
+
+/// What proving the fault takes.
+struct Prepared {
+    sockets: SocketMaker,
+    responders: Responders,
+    token: String,
+}
+
+/// Why a fault is over while the others go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Over {
+    Deadline,
+    /// The target's process has ended.
+    Gone,
+    /// Its lease ran out before it was renewed.
+    Lapsed,
 }
 
 /// What is left of a fault that has ended.
@@ -86,7 +108,29 @@ impl Fault {
     }
 
     async fn try_inject(target: Target, run: &Run) -> anyhow::Result<Self> {
+        let preparing = run.clone();
+        let prepared = spawn_blocking(move || Self::prepare(target, &preparing));
+        let (mut fault, prepared) = prepared.await.context("the injection was abandoned")??;
+        let proved = tokio::select! {
+            proved = fault.steer(run, &prepared) => proved,
+            () = run.stop.cancelled() => Err(anyhow!("the run was ended while it was being injected")),
+        };
+        if let Err(why) = proved {
+            let ended = fault.end().await;
+            let left: Vec<String> = ended.left_behind.iter().map(|left| left.what.clone()).collect();
+            return Err(if left.is_empty() {
+                why
+            } else {
+                why.context(format!("left behind: {}", left.join(", ")))
+            });
+        }
+        Ok(fault)
+    }
+
+    /// Everything before the first hook. It waits for threads and the kernel, so it runs where nothing else waits.
+    fn prepare(target: Target, run: &Run) -> anyhow::Result<(Self, Prepared)> {
         let spec = &*run.spec;
+        ensure!(!run.stop.is_cancelled(), "the run was ended before it was injected");
         let gone = sys::readable(target.process.watch()?)?;
         let responders = listen::bind(&target.netns, spec.proxy_port)?;
         let sockets = target.netns.socket_maker().context("entering the target's network namespace")?;
@@ -108,40 +152,35 @@ impl Fault {
         let responder = httpfault_responder::start(listen::accepting(&responders)?, config)
             .context("starting the responder")?;
         let unified = target.cgroup.unified().context("opening the target's cgroup")?;
-        let datapath = Arc::new(Mutex::new(load(&target, run, unified.as_ref(), &responders)?));
+        let datapath = load(&target, run, unified.as_ref(), &responders)?;
         let pooled = Pooled::find(Finder::new(
             Arc::clone(&target.netns),
             target.cgroup.clone(),
             target.scope.clone(),
             spec.port,
         ))?;
-        let heartbeat = Heartbeat::start(Arc::clone(&datapath), responder.stats(), Arc::clone(&run.lapsed))?;
-        let mut fault =
-            Self { target, datapath, responder, heartbeat, gone, pooled, spec: Arc::clone(&run.spec) };
-
-        let proved = fault.steer(run, &sockets, &responders, &token).await;
-        if let Err(why) = proved {
-            let ended = fault.end().await;
-            let left: Vec<String> = ended.left_behind.iter().map(|left| left.what.clone()).collect();
-            return Err(if left.is_empty() {
-                why
-            } else {
-                why.context(format!("left behind: {}", left.join(", ")))
-            });
-        }
-        Ok(fault)
+        let lease = run.heart.lease(datapath.lease()?, responder.stats());
+        let fault = Self {
+            target,
+            datapath: Arc::new(Mutex::new(datapath)),
+            responder,
+            lease,
+            deadline: Deadline::after(Duration::from_secs(spec.duration_secs)),
+            gone,
+            pooled,
+            spec: Arc::clone(&run.spec),
+        };
+        Ok((fault, Prepared { sockets, responders, token }))
     }
 
     /// From the commit point, the first hook, to the proof.
-    async fn steer(
-        &mut self,
-        run: &Run,
-        sockets: &SocketMaker,
-        responders: &Responders,
-        token: &str,
-    ) -> anyhow::Result<()> {
+    async fn steer(&mut self, run: &Run, prepared: &Prepared) -> anyhow::Result<()> {
         let spec = &*run.spec;
-        self.datapath().attach(&self.target.netns, &self.target.client_cgroups)?;
+        let Prepared { sockets, responders, token } = prepared;
+        // Its time counts from here, not from when the run began.
+        self.deadline = Deadline::after(Duration::from_secs(spec.duration_secs));
+        self.lease.set_deadline(self.deadline.boot_ns);
+        block_in_place(|| self.datapath().attach(&self.target.netns, &self.target.client_cgroups))?;
 
         let (v4, v6) = (responders.v4.is_some(), responders.v6.is_some());
         let expected = probe::Expected { status: spec.fault.status, token };
@@ -174,10 +213,24 @@ impl Fault {
         self.target.report()
     }
 
-    /// Returns when the target's process has ended.
-    pub(crate) async fn target_gone(&self) {
-        // A pidfd becomes readable when its process ends; an error here can only mean that it can't be watched.
-        let _readable = self.gone.readable().await;
+    /// When it ends by itself.
+    pub(crate) fn deadline(&self) -> Deadline {
+        self.deadline
+    }
+
+    /// Returns when there is a reason to end it.
+    pub(crate) async fn over(&self) -> Over {
+        tokio::select! {
+            () = self.lease.lapsed() => Over::Lapsed,
+            () = tokio::time::sleep(self.deadline.remaining()) => Over::Deadline,
+            // A pidfd becomes readable when its process ends; an error here can only mean that it can't be watched.
+            _readable = self.gone.readable() => Over::Gone,
+        }
+    }
+
+    /// Prints what the kernel programs logged since the last call.
+    pub(crate) fn print_log(&self) {
+        self.datapath().print_log();
     }
 
     /// Requests answered with the fault, and connections that are open now.
@@ -216,7 +269,7 @@ impl Fault {
     pub(crate) async fn end(mut self) -> Ended {
         let mut left_behind = Vec::new();
         self.pooled.stop_draining();
-        self.heartbeat.stop();
+        self.lease.stop();
         let kernel_side = self.counters();
         if let Err(errors) = self.datapath().detach(&self.target.netns) {
             left_behind.extend(errors.into_iter().map(|why| LeftBehind {
@@ -281,7 +334,6 @@ fn load(
         scope: &target.scope,
         port: run.spec.port,
         proxy_port: run.spec.proxy_port,
-        deadline_ns: run.deadline.monotonic_ns,
         cgroup: unified,
         // Before 5.14 user space can't read it; the cgroup alone is the scope then.
         netns_cookie: any.and_then(|socket| sys::netns_cookie(socket).ok()).unwrap_or(0),

@@ -12,6 +12,7 @@ mod cgroup;
 mod netns;
 mod scope;
 mod fault;
+mod lease;
 mod datapath;
 mod qdisc;
 mod probe;

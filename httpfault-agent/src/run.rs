@@ -1,5 +1,6 @@
 //! `run`: look, claim, inject, prove, hold, remove, report. The main story of the agent.
 
+mod inject;
 mod hold;
 mod verdict;
 
@@ -9,15 +10,16 @@ use anyhow::Context as _;
 use httpfault_common::contract::{
     Event, Exit, Injected, LeftBehind, Problem, Removed, RemovedReason, RunSpec, TargetReport,
 };
-use jiff::Timestamp;
-use tokio::{sync::Notify, task::JoinSet};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     args::RunArgs,
     clock::Deadline,
     control,
     fault::{Ended, Fault, Run},
-    preflight::{self, Preflight, Unready},
+    lease::Heart,
+    preflight::{self, Preflight},
     report::Reporter,
     signal::Signals,
     state::{self, Claim, Refusal, State},
@@ -29,14 +31,24 @@ use crate::{
 /// Runs a fault in the foreground.
 pub(crate) async fn run(spec: RunSpec, args: &RunArgs, reporter: &Reporter) -> anyhow::Result<Exit> {
     // From here on a signal ends the run in order, wherever it is.
-    let signals = Signals::listen()?;
+    let mut signals = Signals::listen()?;
     raise_file_limit();
 
     // Without the right to look, the preflight says which privilege is missing.
     if state::entry(&spec.experiment_id).ok().flatten().is_some_and(|entry| entry.alive) {
         return already_running(&spec, reporter).await;
     }
-    let preflight = preflight::look(&spec, &args.sources).await;
+    let looked = tokio::select! {
+        looked = preflight::look(&spec, &args.sources) => Some(looked),
+        () = signals.received() => None,
+    };
+    let Some(preflight) = looked else {
+        let removed =
+            verdict::removed(&spec, None, RemovedReason::Signal, Vec::new(), Vec::new(), Vec::new());
+        let exit = removed.exit;
+        reporter.event(&Event::Removed(removed));
+        return Ok(exit);
+    };
     if !preflight.can_run() {
         reporter.event(&Event::Refused(preflight.report(&spec)));
         return Ok(Exit::Failed);
@@ -79,59 +91,36 @@ async fn inject_hold_remove(
     let mut orders = control::serve(&claim.socket())?;
     let run = Run {
         spec: Arc::new(spec.clone()),
-        deadline,
+        heart: Arc::new(Heart::start()?),
         claim: Arc::clone(claim),
         log_steering: args.output.log_steering,
-        lapsed: Arc::new(Notify::new()),
+        stop: CancellationToken::new(),
     };
     let warnings = preflight.warnings.clone();
-    let (faults, injected, failed) = inject_all(preflight, &run).await;
+    let injecting = inject::inject_all(preflight, &run, deadline, &mut signals, &mut orders).await;
+    let inject::Injecting { faults, injected, failed, ended, stoppers } = injecting;
     if faults.is_empty() {
-        let removed =
-            verdict::removed(spec, None, RemovedReason::InjectionFailed, failed, Vec::new(), warnings);
-        return Ok(removed);
+        let reason = ended.unwrap_or(RemovedReason::InjectionFailed);
+        return Ok(verdict::removed(spec, None, reason, failed, Vec::new(), warnings));
     }
-    let injected_at = injected.at;
-    reporter.event(&Event::Injected(Injected { warnings: warnings.clone(), ..injected }));
-
-    let mut view = View::of(spec, deadline, reporter);
-    let held = hold::hold(faults, &run, injected_at, &mut signals, &mut orders, &mut view).await;
-    view.finish();
-
+    let (injected_at, deadline) = (injected.at, injected.deadline);
+    let on = hold::On { run: &run, injected_at, deadline };
+    let held = match ended {
+        Some(reason) => on.ended(reason, faults, stoppers),
+        None => {
+            reporter.event(&Event::Injected(Injected { warnings: warnings.clone(), ..injected }));
+            let mut view = View::of(spec, reporter);
+            let held = on.hold(faults, &mut signals, &mut orders, &mut view).await;
+            view.finish();
+            held
+        }
+    };
     hold::answer_to_the_end(orders, held.status, held.stoppers);
     let (reports, left_behind, cut) = end_all(held.faults, held.ended).await;
     let reports = reports.into_iter().chain(failed).collect();
     let warnings = warnings.into_iter().chain(cut).collect();
     let removed = verdict::removed(spec, Some(injected_at), held.reason, reports, left_behind, warnings);
     Ok(removed)
-}
-
-/// Injects into every target at once. One that fails does not stop the others.
-async fn inject_all(preflight: Preflight, run: &Run) -> (Vec<Fault>, Injected, Vec<TargetReport>) {
-    let mut failed: Vec<_> =
-        preflight.targets.iter().filter_map(|target| target.as_ref().err()).map(Unready::report).collect();
-    let mut injecting = JoinSet::new();
-    for target in preflight.targets.into_iter().flatten() {
-        let run = run.clone();
-        injecting.spawn(async move { Fault::inject(target, &run).await });
-    }
-    let mut faults = Vec::new();
-    while let Some(injected) = injecting.join_next().await {
-        match injected {
-            Ok(Ok(fault)) => faults.push(fault),
-            Ok(Err(target)) => failed.push(target),
-            Err(why) => log::error!("an injection was abandoned: {why}"),
-        }
-    }
-    faults.sort_by(|a, b| a.label().cmp(b.label()));
-    let injected = Injected {
-        experiment_id: run.spec.experiment_id.clone(),
-        at: Timestamp::now(),
-        deadline: run.deadline.at,
-        targets: faults.iter().map(Fault::report).chain(failed.iter().cloned()).collect(),
-        warnings: Vec::new(),
-    };
-    (faults, injected, failed.into_iter().map(verdict::failed).collect())
 }
 
 /// Ends every fault at once; what failed to be undone is the result, not a log line.

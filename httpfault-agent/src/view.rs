@@ -5,17 +5,16 @@ use std::time::Instant;
 use httpfault_common::contract::RunSpec;
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::{clock::Deadline, fault::Fault, report::Reporter};
+use crate::{fault::Fault, report::Reporter};
 
 /// Draws nothing where there is no terminal.
 pub(crate) struct View {
     bar: ProgressBar,
-    deadline: Deadline,
     last: (Instant, u64),
 }
 
 impl View {
-    pub(crate) fn of(spec: &RunSpec, deadline: Deadline, reporter: &Reporter) -> Self {
+    pub(crate) fn of(spec: &RunSpec, reporter: &Reporter) -> Self {
         let bar =
             if reporter.is_live() { ProgressBar::new(spec.duration_secs) } else { ProgressBar::hidden() };
         let template = format!("status {} on port {} {{wide_bar}} {{msg}}", spec.fault.status, spec.port);
@@ -23,7 +22,7 @@ impl View {
         if let Ok(style) = ProgressStyle::with_template(&template) {
             bar.set_style(style);
         }
-        Self { bar, deadline, last: (Instant::now(), 0) }
+        Self { bar, last: (Instant::now(), 0) }
     }
 
     pub(crate) fn draw(&mut self, faults: &[Fault]) {
@@ -37,7 +36,8 @@ impl View {
         #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
         let rate = faulted.saturating_sub(known) as f64 / seconds;
         self.last = (Instant::now(), faulted);
-        let left = self.deadline.remaining().as_secs();
+        let left =
+            faults.iter().map(|fault| fault.deadline().remaining()).max().unwrap_or_default().as_secs();
         self.bar.set_position(self.bar.length().unwrap_or(0).saturating_sub(left));
         self.bar
             .set_message(format!("{left} s left, {rate:.0} faulted/s, {faulted} in all, {open} connections"));

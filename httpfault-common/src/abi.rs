@@ -3,7 +3,7 @@
 //! Plain integers with explicit padding: the kernel sees bytes, so no enum, no `bool`, no `Option`.
 //! Addresses are four words as they lie in memory, in network order; an IPv4 address is its IPv4-mapped form
 //! (RFC 4291 section 2.5.5.2).
-//! Ports are in host order. Times are nanoseconds of `CLOCK_MONOTONIC`, which is what `bpf_ktime_get_ns` reads.
+//! Ports are in host order. Times are nanoseconds of `CLOCK_BOOTTIME`, which is what `bpf_ktime_get_boot_ns` reads.
 
 /// Names of the programs in the object.
 pub mod program {
@@ -19,7 +19,7 @@ pub mod program {
 pub mod map {
     /// `Array<Config>`, one entry: the scope of the fault. Written once, before the first hook is attached.
     pub const CONFIG: &str = "CONFIG";
-    /// `Array<Lease>`, one entry: renewed by the agent's heartbeat.
+    /// `Array<Lease>`, one entry, mapped into the agent's memory: renewed by its heartbeat.
     pub const LEASE: &str = "LEASE";
     /// `HashMap<Address, u32>`: the namespace's own addresses, with [`super::address`] flags.
     pub const ADDRESSES: &str = "ADDRESSES";
@@ -92,8 +92,6 @@ pub mod responder {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Config {
-    /// Absolute end: start + duration.
-    pub deadline_ns: u64,
     /// Id of the target container's cgroup (inode of its cgroup v2 directory); 0 where there is none.
     pub cgroup_id: u64,
     /// `SO_NETNS_COOKIE` of the target's namespace; 0 where the kernel cannot tell it (before 5.14).
@@ -108,12 +106,14 @@ pub struct Config {
     pub cgroup_level: u32,
 }
 
-/// The heartbeat.
+/// Until when steering is allowed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Lease {
-    /// Steering is allowed until then; the agent moves it forward several times a second.
+    /// The heartbeat: the agent moves it forward several times a second.
     pub alive_until_ns: u64,
+    /// Absolute end: start + duration.
+    pub deadline_ns: u64,
 }
 
 /// A transport address.
@@ -177,8 +177,8 @@ pub mod counter {
 }
 
 const _: () = {
-    assert!(size_of::<Config>() == 40);
-    assert!(size_of::<Lease>() == 8);
+    assert!(size_of::<Config>() == 32);
+    assert!(size_of::<Lease>() == 16);
     assert!(size_of::<Peer>() == 24);
     assert!(size_of::<Flow>() == 40);
 };

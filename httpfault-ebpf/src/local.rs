@@ -61,7 +61,7 @@ fn redirect(ctx: &SockAddrContext, config: &Config, socket: Socket) -> Result<()
     if config.netns_cookie != 0 && unsafe { bpf_get_netns_cookie(addr.cast()) } != config.netns_cookie {
         return Err(counter::LOCAL_OTHER_NETNS);
     }
-    scope::lease(config)?;
+    scope::lease()?;
     // SAFETY: the helper takes this context.
     let client = unsafe { bpf_get_socket_cookie(addr.cast()) };
     let peer = Peer { address: wanted, port: config.port, pad: 0 };

@@ -1,6 +1,7 @@
 //! The maps; their names and values are `httpfault_common::abi`.
 
 use aya_ebpf::{
+    bindings::BPF_F_MMAPABLE,
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, SockMap},
 };
@@ -11,7 +12,7 @@ use httpfault_common::abi::{
 #[map]
 pub(crate) static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
 #[map]
-pub(crate) static LEASE: Array<Lease> = Array::with_max_entries(1, 0);
+pub(crate) static LEASE: Array<Lease> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
 pub(crate) static ADDRESSES: HashMap<Address, u32> = HashMap::with_max_entries(MAX_ADDRESSES, 0);
 #[map]

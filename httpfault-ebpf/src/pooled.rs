@@ -47,7 +47,7 @@ fn try_reset(ctx: &TcContext, config: &Config, packet: &Packet) -> Result<(), Op
     if !scope::is_served(config, &local) {
         return Err(Some(counter::PASSED_ADDRESS));
     }
-    scope::lease(config).map_err(Some)?;
+    scope::lease().map_err(Some)?;
 
     let mut tuple: bpf_sock_tuple = packet.tuple;
     // SAFETY: the tuple is as long as its family says; every socket found is released exactly once.

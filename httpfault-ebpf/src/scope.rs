@@ -1,6 +1,6 @@
 //! Is it ours, and may we?
 
-use aya_ebpf::helpers::bpf_ktime_get_ns;
+use aya_ebpf::helpers::generated::bpf_ktime_get_boot_ns;
 use httpfault_common::abi::{Address, Config, address, counter, flag};
 
 use crate::maps::{ADDRESSES, CONFIG, LEASE};
@@ -16,16 +16,23 @@ pub(crate) fn config() -> Option<&'static Config> {
 
 /// Whether the lease holds: the deadline is not over and the agent's heart beats. The error is the counter to bump.
 #[inline(always)]
-pub(crate) fn lease(config: &Config) -> Result<(), u32> {
-    // SAFETY: a helper without arguments.
-    let now = unsafe { bpf_ktime_get_ns() };
-    if now >= config.deadline_ns {
+pub(crate) fn lease() -> Result<(), u32> {
+    let Some(lease) = LEASE.get_ptr(0) else { return Err(counter::PASSED_HEARTBEAT) };
+    // SAFETY: a helper without arguments; the map returned a valid pointer. The agent writes each word whole.
+    let (now, deadline, alive_until) = unsafe {
+        (
+            bpf_ktime_get_boot_ns(),
+            (&raw const (*lease).deadline_ns).read_volatile(),
+            (&raw const (*lease).alive_until_ns).read_volatile(),
+        )
+    };
+    if now >= deadline {
         return Err(counter::PASSED_DEADLINE);
     }
-    match LEASE.get(0) {
-        Some(lease) if now < lease.alive_until_ns => Ok(()),
-        _ => Err(counter::PASSED_HEARTBEAT),
+    if now >= alive_until {
+        return Err(counter::PASSED_HEARTBEAT);
     }
+    Ok(())
 }
 
 /// The IPv4-mapped form of an IPv4 address given in network order.

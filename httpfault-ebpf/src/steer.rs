@@ -45,7 +45,7 @@ fn decide(ctx: &SkLookupContext) -> Option<u32> {
     if scope::is_own(&remote) && !probe {
         return Some(counter::PASSED_INSIDE);
     }
-    if let Err(refusal) = scope::lease(config) {
+    if let Err(refusal) = scope::lease() {
         return Some(refusal);
     }
     match RESPONDER.redirect_sk_lookup(ctx, socket, 0) {

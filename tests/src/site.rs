@@ -137,7 +137,7 @@ impl Site {
 
     /// `fixture-client` as a process of the task: the application's cgroup and namespace.
     pub fn in_task(&self) -> Result<Command> {
-        Ok(self.application.cgroup.command(&self.target, built("fixture-client")?))
+        self.application.in_task(&self.target)
     }
 
     /// `fixture-client` in the application's namespace, but in another cgroup.
@@ -197,6 +197,11 @@ impl Application {
 
     pub fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// `fixture-client` in its cgroup and in `namespace`.
+    pub fn in_task(&self, namespace: &Netns) -> Result<Command> {
+        Ok(self.cgroup.command(namespace, built("fixture-client")?))
     }
 }
 

@@ -65,9 +65,13 @@ fn deadline_under_load() -> Result<()> {
     // Requests whose answer the clients read are the ones that the agent counted.
     let faulted = ended.target()?.counters.faulted;
     assert_eq!(faulted, tally.count(Outcome::Fault) as u64, "{ended:?}");
-    let injected = removed.injected_at.context("injected_at")?;
-    let held = removed.removed_at.duration_since(injected).as_secs_f64();
-    assert!((4.0..8.0).contains(&held), "the fault was on for {held} s, 5 were asked for");
+    // How long the agent takes to remove the fault depends on the machine; how long clients see it does not, because the
+    // kernel knows the end.
+    let faults = || tally.samples.iter().filter(|sample| sample.outcome == Outcome::Fault);
+    let first = faults().map(|sample| sample.ended).min().context("no fault")?;
+    let last = faults().map(|sample| sample.sent).max().context("no fault")?;
+    let seen = (last - first).as_secs_f64();
+    assert!((4.0..6.0).contains(&seen), "requests were faulted for {seen} s, 5 were asked for");
     Ok(())
 }
 

@@ -5,8 +5,14 @@
 use std::{
     ffi::CStr,
     io,
+    mem::offset_of,
     os::fd::{AsFd, AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd},
+    ptr::NonNull,
+    sync::atomic::{AtomicU64, Ordering},
 };
+
+use httpfault_common::abi::Lease;
+use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 // Commands and flags of include/uapi/linux/bpf.h.
 const MAP_CREATE: libc::c_int = 0;
@@ -146,6 +152,57 @@ pub(super) fn load_program(program: &NewProgram<'_>, log: Option<&mut [u8]>) -> 
     };
     // SAFETY: the addresses are of live memory, as long as the kernel is told; the license ends with a zero.
     unsafe { descriptor(PROG_LOAD, &mut attr) }
+}
+
+/// The lease map in this process's memory: writing a word of it is no system call.
+#[derive(Debug)]
+pub(crate) struct LeaseWords(NonNull<SharedLease>);
+
+/// `abi::Lease`, as two sides see it.
+struct SharedLease {
+    alive_until_ns: AtomicU64,
+    deadline_ns: AtomicU64,
+}
+
+const _: () = {
+    assert!(size_of::<SharedLease>() == size_of::<Lease>());
+    assert!(offset_of!(SharedLease, alive_until_ns) == offset_of!(Lease, alive_until_ns));
+    assert!(offset_of!(SharedLease, deadline_ns) == offset_of!(Lease, deadline_ns));
+};
+
+impl LeaseWords {
+    /// Maps a map of one element that was made with BPF_F_MMAPABLE.
+    pub(super) fn map(map: impl AsFd) -> io::Result<Self> {
+        let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
+        // SAFETY: the kernel chooses where; nothing else is there.
+        let page = unsafe { mmap(std::ptr::null_mut(), size_of::<Lease>(), protection, flags, map, 0) }?;
+        NonNull::new(page.cast()).map(Self).ok_or_else(|| io::Error::other("mapped at address zero"))
+    }
+
+    pub(crate) fn set_alive_until(&self, boot_ns: u64) {
+        self.words().alive_until_ns.store(boot_ns, Ordering::Release);
+    }
+
+    pub(crate) fn set_deadline(&self, boot_ns: u64) {
+        self.words().deadline_ns.store(boot_ns, Ordering::Release);
+    }
+
+    fn words(&self) -> &SharedLease {
+        // SAFETY: the page is mapped for as long as `self` lives, and its first bytes are the lease.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+// SAFETY: the words are atomic, and the mapping belongs to the process, not to a thread.
+unsafe impl Send for LeaseWords {}
+// SAFETY: as above.
+unsafe impl Sync for LeaseWords {}
+
+impl Drop for LeaseWords {
+    fn drop(&mut self) {
+        // SAFETY: it was mapped with this length and nobody refers to it any more. A failure leaves a page mapped.
+        let _left = unsafe { munmap(self.0.as_ptr().cast(), size_of::<Lease>()) };
+    }
 }
 
 /// Attaches a program to a namespace or a cgroup, for as long as the returned descriptor is open.

@@ -85,15 +85,20 @@ impl Object {
         Ok(Self { maps, programs })
     }
 
+    /// A map.
+    pub(super) fn descriptor(&self, name: &str) -> anyhow::Result<&OwnedFd> {
+        let place = embedded::MAPS.iter().position(|map| map.name == name);
+        let map = place.and_then(|place| self.maps.get(place));
+        map.with_context(|| format!("the object has no map {name}"))
+    }
+
     /// A map, as the type that this crate uses it with.
     pub(super) fn map<M>(&self, name: &str) -> anyhow::Result<M>
     where
         M: TryFrom<AyaMap>,
         M::Error: Into<anyhow::Error>,
     {
-        let place = embedded::MAPS.iter().position(|map| map.name == name);
-        let map = place.and_then(|place| self.maps.get(place));
-        let map = map.with_context(|| format!("the object has no map {name}"))?;
+        let map = self.descriptor(name)?;
         let data = MapData::from_fd(map.try_clone().context("copying a descriptor")?)?;
         let map = AyaMap::from_map_data(data).with_context(|| format!("map {name}"))?;
         M::try_from(map).map_err(|why| why.into().context(format!("map {name}")))

@@ -1,9 +1,9 @@
 //! While the fault is on: waits for whatever ends it.
 
-use std::{pin::pin, time::Duration};
+use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use httpfault_common::contract::{FaultStatus, Outcome, Phase, RemovedReason};
+use httpfault_common::contract::{FaultStatus, Outcome, Phase, Problem, RemovedReason};
 use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::{
     control::Order,
-    fault::{Ended, Fault, Run},
+    fault::{Ended, Fault, Over, Run},
     signal::Signals,
     view::View,
 };
@@ -34,49 +34,79 @@ pub(super) struct Held {
     pub(super) status: FaultStatus,
 }
 
-/// Waits for the deadline, a signal, an order, a lapsed lease or the end of the last target.
-pub(super) async fn hold(
-    mut faults: Vec<Fault>,
-    run: &Run,
-    injected_at: Timestamp,
-    signals: &mut Signals,
-    orders: &mut mpsc::Receiver<Order>,
-    view: &mut View,
-) -> Held {
-    let mut ended = JoinSet::new();
-    let mut stoppers = Vec::new();
-    let mut deadline = pin!(tokio::time::sleep(run.deadline.remaining()));
-    let mut redraw = tokio::time::interval(Duration::from_millis(500));
-    redraw.set_missed_tick_behavior(MissedTickBehavior::Delay);
+/// A run whose faults are on.
+pub(super) struct On<'a> {
+    pub(super) run: &'a Run,
+    pub(super) injected_at: Timestamp,
+    /// Of the target that came on last.
+    pub(super) deadline: Timestamp,
+}
 
-    let reason = loop {
-        tokio::select! {
-            biased;
-            () = run.lapsed.notified() => break RemovedReason::Lease,
-            () = &mut deadline => break RemovedReason::Deadline,
-            () = signals.received() => break RemovedReason::Signal,
-            gone = first_gone(&faults) => {
-                let fault = faults.swap_remove(gone);
-                ended.spawn(end_of_gone(fault));
-                if faults.is_empty() {
-                    break RemovedReason::TargetGone;
+impl On<'_> {
+    /// Waits for a signal, an order, or until the last fault is over. A fault that is over before the others is ended
+    /// meanwhile.
+    pub(super) async fn hold(
+        &self,
+        mut faults: Vec<Fault>,
+        signals: &mut Signals,
+        orders: &mut mpsc::Receiver<Order>,
+        view: &mut View,
+    ) -> Held {
+        let mut ended = JoinSet::new();
+        let mut stoppers = Vec::new();
+        let mut redraw = tokio::time::interval(Duration::from_millis(500));
+        redraw.set_missed_tick_behavior(MissedTickBehavior::Delay);
+
+        let reason = loop {
+            tokio::select! {
+                biased;
+                (index, over) = first_over(&faults) => {
+                    ended.spawn(end_of_one(faults.swap_remove(index), over));
+                    if faults.is_empty() {
+                        break match over {
+                            Over::Deadline => RemovedReason::Deadline,
+                            Over::Gone => RemovedReason::TargetGone,
+                            Over::Lapsed => RemovedReason::Lease,
+                        };
+                    }
+                }
+                () = signals.received() => break RemovedReason::Signal,
+                Some(order) = orders.recv() => match order {
+                    Order::Status(reply) => {
+                        // Whoever asked may have gone.
+                        let _unread = reply.send(self.status(&faults));
+                    }
+                    Order::Stop(stopper) => {
+                        stoppers.push(stopper);
+                        break RemovedReason::Request;
+                    }
+                },
+                _ = redraw.tick() => {
+                    view.draw(&faults);
+                    faults.iter().for_each(Fault::print_log);
                 }
             }
-            Some(order) = orders.recv() => match order {
-                Order::Status(reply) => {
-                    // Whoever asked may have gone.
-                    let _unread = reply.send(status(&faults, run, injected_at));
-                }
-                Order::Stop(stopper) => {
-                    stoppers.push(stopper);
-                    break RemovedReason::Request;
-                }
-            },
-            _ = redraw.tick() => view.draw(&faults),
+        };
+        Held { reason, status: self.status(&faults), faults, ended, stoppers }
+    }
+
+    /// A run that was ended before everything was on.
+    pub(super) fn ended(&self, reason: RemovedReason, faults: Vec<Fault>, stoppers: Vec<Stopper>) -> Held {
+        Held { reason, status: self.status(&faults), faults, ended: JoinSet::new(), stoppers }
+    }
+
+    fn status(&self, faults: &[Fault]) -> FaultStatus {
+        FaultStatus {
+            experiment_id: self.run.spec.experiment_id.clone(),
+            phase: Phase::On,
+            agent_pid: std::process::id(),
+            injected_at: Some(self.injected_at),
+            deadline: Some(self.deadline),
+            port: self.run.spec.port,
+            status_code: self.run.spec.fault.status,
+            targets: faults.iter().map(Fault::target_report).collect(),
         }
-    };
-    let status = status(&faults, run, injected_at);
-    Held { reason, faults, ended, stoppers, status }
+    }
 }
 
 /// Goes on answering orders while the faults are being removed, until the process ends.
@@ -97,39 +127,39 @@ pub(super) fn answer_to_the_end(
     });
 }
 
-/// Index of the first fault whose target has ended.
-async fn first_gone(faults: &[Fault]) -> usize {
-    let mut watches: FuturesUnordered<_> = faults
-        .iter()
-        .enumerate()
-        .map(|(index, fault)| async move {
-            fault.target_gone().await;
-            index
-        })
-        .collect();
+/// Index of the first fault that is over, and why. Asked anew at every redraw, so that a sleeping host is noticed: the
+/// runtime's timers stand still while it sleeps, the kernel's deadline does not.
+async fn first_over(faults: &[Fault]) -> (usize, Over) {
+    let mut watches: FuturesUnordered<_> =
+        faults.iter().enumerate().map(|(index, fault)| async move { (index, fault.over().await) }).collect();
     match watches.next().await {
-        Some(index) => index,
+        Some(first) => first,
         None => std::future::pending().await,
     }
 }
 
-/// The namespace must not be kept alive for a dead container, so its sockets go at once.
-async fn end_of_gone(fault: Fault) -> Ended {
+/// A dead container's namespace must not be kept alive, so its sockets go at once; a target whose lease ran out had real
+/// answers meanwhile, so its fault is not called done.
+async fn end_of_one(fault: Fault, over: Over) -> Ended {
     let mut ended = fault.end().await;
-    ended.report.outcome = Outcome::TargetGone;
-    ended.report.causes.clear();
-    ended
-}
-
-fn status(faults: &[Fault], run: &Run, injected_at: Timestamp) -> FaultStatus {
-    FaultStatus {
-        experiment_id: run.spec.experiment_id.clone(),
-        phase: Phase::On,
-        agent_pid: std::process::id(),
-        injected_at: Some(injected_at),
-        deadline: Some(run.deadline.at),
-        port: run.spec.port,
-        status_code: run.spec.fault.status,
-        targets: faults.iter().map(Fault::target_report).collect(),
+    let report = &mut ended.report;
+    match over {
+        Over::Deadline => {}
+        Over::Gone => {
+            report.outcome = Outcome::TargetGone;
+            report.causes.clear();
+        }
+        Over::Lapsed => {
+            report.outcome = Outcome::Failed;
+            report.causes.clear();
+            report.error = Some(Problem {
+                subject: report.target.clone(),
+                problem: "the agent was stopped or starved for longer than its lease, so the kernel gave the traffic \
+                          back to the application before the end"
+                    .into(),
+                next: "run it again on a host that is less busy".into(),
+            });
+        }
     }
+    ended
 }

@@ -99,7 +99,7 @@ pub enum Outcome {
     NoTraffic,
     /// The target exited while the fault was on.
     TargetGone,
-    /// The fault could not be put on.
+    /// The fault could not be put on, or its lease ran out before its end.
     Failed,
 }
 

@@ -16,7 +16,6 @@ pub use service::{LoadBalancer, Service};
 pub use task::{Container, LaunchType, NetworkMode, Port, Task, TaskStatus};
 
 use crate::identity::{Role, User};
-use crate::s3::Object;
 
 /// Everything in one account and one region.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,8 +33,6 @@ pub struct World {
     pub users: Vec<User>,
     /// Roles that can be assumed.
     pub roles: Vec<Role>,
-    /// Objects in S3.
-    pub objects: Vec<Object>,
 }
 
 impl Default for World {
@@ -47,7 +44,6 @@ impl Default for World {
             managed_instances: Vec::new(),
             users: Vec::new(),
             roles: Vec::new(),
-            objects: Vec::new(),
         }
     }
 }

@@ -1,0 +1,154 @@
+//! The leases: while one is renewed the kernel steers; when the agent is stopped, wedged or starved, it runs out by
+//! itself and so does the steering.
+//!
+//! One thread renews them all and does nothing else, so that neither a busy runtime nor the injection of other targets
+//! delays it. It renews only while the runtime, on which the responder lives, makes progress.
+
+use std::{
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use httpfault_responder::Stats;
+use tokio::{sync::Notify, task::AbortHandle};
+
+use crate::{clock::boot_ns, datapath::LeaseWords};
+
+/// How long the kernel steers without a renewal. Traffic is back within 3 s of a SIGSTOP.
+const LEASE: Duration = Duration::from_secs(2);
+const BEAT: Duration = Duration::from_millis(200);
+/// How long the runtime may show no progress. Its tasks run within milliseconds, on a busy host within some tenths.
+const SILENCE: Duration = Duration::from_secs(1);
+/// The heart's place before others that want a processor; where it may not have it, it beats all the same.
+const NICE: i32 = -10;
+
+/// Renews every lease of this process until it is dropped.
+#[derive(Debug)]
+pub(crate) struct Heart {
+    body: Arc<Body>,
+    pulse: AbortHandle,
+}
+
+#[derive(Debug, Default)]
+struct Body {
+    leases: Mutex<Vec<Arc<Lease>>>,
+    /// When the runtime was last seen to make progress.
+    pulse: AtomicU64,
+    stopped: AtomicBool,
+}
+
+/// The lease of one fault.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    words: LeaseWords,
+    stats: Arc<Stats>,
+    /// Until when the kernel was last allowed to steer; 0 when it is over.
+    until: AtomicU64,
+    lapsed: Notify,
+}
+
+// === impl Heart ===
+
+impl Heart {
+    /// Starts the thread, and the task by which it sees that the runtime makes progress.
+    pub(crate) fn start() -> anyhow::Result<Self> {
+        let body = Arc::new(Body { pulse: AtomicU64::new(boot_ns()), ..Body::default() });
+        let beating = Arc::clone(&body);
+        thread::Builder::new()
+            .name("heart".into())
+            .spawn(move || beating.beat_until_stopped())
+            .context("starting the thread that renews leases")?;
+        let pulsing = Arc::clone(&body);
+        let pulse = tokio::spawn(async move {
+            loop {
+                pulsing.pulse.store(boot_ns(), Ordering::Relaxed);
+                tokio::time::sleep(BEAT).await;
+            }
+        });
+        Ok(Self { body, pulse: pulse.abort_handle() })
+    }
+
+    /// A lease that is renewed from now on.
+    pub(crate) fn lease(&self, words: LeaseWords, stats: Arc<Stats>) -> Arc<Lease> {
+        let lease = Arc::new(Lease { words, stats, until: AtomicU64::new(0), lapsed: Notify::new() });
+        lease.renew(boot_ns());
+        self.body.leases().push(Arc::clone(&lease));
+        lease
+    }
+}
+
+impl Drop for Heart {
+    fn drop(&mut self) {
+        self.body.stopped.store(true, Ordering::Relaxed);
+        self.pulse.abort();
+    }
+}
+
+impl Body {
+    fn beat_until_stopped(&self) {
+        // Without CAP_SYS_NICE it has no precedence.
+        let _refused = rustix::process::setpriority_process(None, NICE);
+        while !self.stopped.load(Ordering::Relaxed) {
+            let now = boot_ns();
+            let silence = now.saturating_sub(self.pulse.load(Ordering::Relaxed));
+            let progress = u128::from(silence) < SILENCE.as_nanos();
+            self.leases().retain(|lease| lease.holds(now, progress));
+            thread::park_timeout(BEAT);
+        }
+    }
+
+    fn leases(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Lease>>> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+// === impl Lease ===
+
+impl Lease {
+    /// When the fault ends, whatever the agent does.
+    pub(crate) fn set_deadline(&self, boot_ns: u64) {
+        self.words.set_deadline(boot_ns);
+    }
+
+    /// Ends it.
+    pub(crate) fn stop(&self) {
+        self.until.store(0, Ordering::Relaxed);
+        self.words.set_alive_until(0);
+    }
+
+    /// Returns when it ran out before it was renewed: the kernel has given the traffic back.
+    pub(crate) async fn lapsed(&self) {
+        self.lapsed.notified().await;
+    }
+
+    /// Renews it if there is `progress`; whether it goes on. One that ran out is not renewed: requests may have reached
+    /// the application meanwhile.
+    fn holds(&self, now: u64, progress: bool) -> bool {
+        match self.until.load(Ordering::Relaxed) {
+            0 => false,
+            until if now >= until => {
+                self.stop();
+                self.lapsed.notify_one();
+                false
+            }
+            _ => {
+                if progress {
+                    self.renew(now);
+                }
+                true
+            }
+        }
+    }
+
+    /// Moves its end, unless the responder has no room: then new connections are the application's for the moment.
+    fn renew(&self, now: u64) {
+        let until = now + u64::try_from(LEASE.as_nanos()).unwrap_or(0);
+        self.until.store(until, Ordering::Relaxed);
+        self.words.set_alive_until(if self.stats.saturated() { 0 } else { until });
+    }
+}
