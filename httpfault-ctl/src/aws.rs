@@ -9,6 +9,7 @@ mod hosts;
 mod lookup;
 mod one_by_one;
 mod policy;
+mod presign;
 mod resolve;
 mod rights;
 pub(crate) mod scripts;

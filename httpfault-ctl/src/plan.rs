@@ -2,6 +2,7 @@
 
 mod choose;
 mod cost;
+mod delivery;
 mod refuse;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use httpfault_common::contract::{ExperimentId, Problem, TargetSelector};
 use serde::Serialize;
 
 pub(crate) use cost::{ApiCalls, HOLD_STRIDE, INSTANCES_PER_COMMAND, PIECE_BYTES};
+pub(crate) use delivery::DeliveryPlan;
 pub(crate) use windows::{HostRun, Window};
 
 use crate::{
@@ -41,6 +43,8 @@ pub(crate) struct Plan {
     pub(crate) windows: Vec<Window>,
     pub(crate) agents: BTreeMap<Architecture, AgentFile>,
     pub(crate) calls: ApiCalls,
+    /// For hosts that lack the agent.
+    pub(crate) delivery: DeliveryPlan,
     /// RAMP_TIME twice and every window; what SSM takes comes on top.
     pub(crate) wall_secs: u64,
     pub(crate) warnings: Vec<String>,
@@ -90,7 +94,9 @@ pub(crate) fn make(
     let wanted: BTreeSet<Architecture> = tasks.iter().map(|task| task.architecture).collect();
     let agents = agents.iter().filter(|(a, _)| wanted.contains(a)).map(|(a, f)| (*a, f.clone())).collect();
     let duration_secs = settings.template.duration_secs;
-    let calls = cost::api_calls(fleet, &windows, &agents, duration_secs, settings.access.poll);
+    let (delivery, better) = delivery::plan(&settings.agents, &agents, &windows);
+    warnings.extend(better);
+    let calls = cost::api_calls(fleet, &windows, &agents, &delivery, duration_secs, settings.access.poll);
     Ok(Plan {
         experiment,
         cluster: settings.cluster.clone(),
@@ -111,6 +117,7 @@ pub(crate) fn make(
         windows,
         agents,
         calls,
+        delivery,
         warnings,
     })
 }

@@ -1,5 +1,6 @@
 //! From what was typed to what the program uses: a table of settings, their raw text, checked values.
 
+mod agents;
 mod lookalike;
 mod parse;
 mod raw;
@@ -12,7 +13,7 @@ use clap::ArgMatches;
 pub(crate) use raw::{Environment, InputMistake, ProcessEnvironment};
 pub(crate) use read::{read_access, read_policy, read_run};
 pub(crate) use settings::{
-    Access, AgentSource, Agents, Architecture, Credentials, Output, PolicyScope, RunSettings, Sequence,
+    Access, Agents, Architecture, Credentials, Delivery, Output, PolicyScope, RunSettings, S3Uri, Sequence,
     TaskChoice,
 };
 

@@ -3,7 +3,12 @@
 
 use anyhow::Result;
 
-use crate::{binaries::Binaries, metadata::Metadata, process, setup};
+use crate::{
+    binaries::Binaries,
+    dist::{self, Arch},
+    metadata::Metadata,
+    process, setup,
+};
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
@@ -14,8 +19,10 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure()?;
-    // Debug builds: nothing is measured here, and they are there in a fraction of the time.
     process::run(process::cargo().args(["build", "--bins"]))?;
-    let binaries = Binaries::debug(&Metadata::read()?);
-    process::run(binaries.program("demo")?.args(&args.args))
+    let metadata = Metadata::read()?;
+    // The agent as it is handed out: a debug build has four times as many pieces.
+    let agent = dist::program(Arch::NATIVE, &metadata.target_directory, dist::AGENT)?;
+    let mut demo = Binaries::debug(&metadata).program("demo")?;
+    process::run(demo.env("HTTPFAULT_AGENT", agent).args(&args.args))
 }

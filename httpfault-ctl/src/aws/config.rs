@@ -6,7 +6,13 @@ use aws_config::{
     BehaviorVersion, Region, SdkConfig, provider_config::ProviderConfig, retry::RetryConfig,
     timeout::TimeoutConfig,
 };
-use aws_smithy_http_client::tls::{self, rustls_provider::CryptoMode};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_http_client::{
+    Connector,
+    proxy::ProxyConfig,
+    tls::{self, rustls_provider::CryptoMode},
+};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
 
 use super::{credentials, error::ApiError, one_by_one::Done, rights::Rights};
 use crate::tunables::Access;
@@ -30,6 +36,10 @@ pub(crate) struct Cloud {
     /// Names the way of authentication, for messages.
     pub(super) way: String,
     pub(super) cluster: Option<String>,
+    pub(super) region: String,
+    pub(super) credentials: SharedCredentialsProvider,
+    /// In place of AWS's own, for S3.
+    pub(super) s3_endpoint: Option<String>,
     pub(super) rights: Arc<Rights>,
     pub(super) done: Arc<Done>,
 }
@@ -38,9 +48,7 @@ impl Cloud {
     /// Builds the clients and gets credentials once, so that wrong ones are reported as such and not as the failure
     /// of some call.
     pub(crate) async fn connect(access: &Access) -> Result<Self, ApiError> {
-        let http = aws_smithy_http_client::Builder::new()
-            .tls_provider(tls::Provider::Rustls(CryptoMode::Ring))
-            .build_https();
+        let http = http_client();
         let region = Region::new(access.region.clone());
         let base =
             ProviderConfig::without_region().with_http_client(http.clone()).with_region(Some(region.clone()));
@@ -55,20 +63,29 @@ impl Cloud {
                     .build(),
             );
         let (config, way) = credentials::load(loader, base, &access.credentials).await?;
-        Ok(Self::of(&config, way, access))
+        Self::of(&config, way, access)
     }
 
-    fn of(config: &SdkConfig, way: String, access: &Access) -> Self {
-        Self {
+    fn of(config: &SdkConfig, way: String, access: &Access) -> Result<Self, ApiError> {
+        let none = || "the SDK found no provider".to_owned();
+        let credentials = config
+            .credentials_provider()
+            .ok_or_else(|| ApiError::Credentials { way: way.clone(), detail: none() })?;
+        Ok(Self {
             ecs: aws_sdk_ecs::Client::new(config),
             ssm: aws_sdk_ssm::Client::new(config),
             poll: access.poll,
             answer_within: access.answer_within,
             way,
             cluster: access.cluster.clone(),
+            region: access.region.clone(),
+            credentials,
+            s3_endpoint: std::env::var("AWS_ENDPOINT_URL_S3")
+                .ok()
+                .or_else(|| config.endpoint_url().map(str::to_owned)),
             rights: Arc::default(),
             done: Arc::default(),
-        }
+        })
     }
 
     /// Time between two looks at a command.
@@ -80,4 +97,15 @@ impl Cloud {
     pub(crate) fn answer_within(&self) -> Duration {
         self.answer_within
     }
+}
+
+/// HTTPS with ring, through HTTPS_PROXY (HTTP_PROXY, ALL_PROXY) but for what NO_PROXY names. A client that is built
+/// the short way takes no notice of them.
+fn http_client() -> SharedHttpClient {
+    aws_smithy_http_client::Builder::new().build_with_connector_fn(|settings, components| {
+        let mut connector = Connector::builder().proxy_config(ProxyConfig::from_env());
+        connector.set_connector_settings(settings.cloned());
+        connector.set_sleep_impl(components.and_then(|components| components.sleep_impl()));
+        connector.tls_provider(tls::Provider::Rustls(CryptoMode::Ring)).build()
+    })
 }

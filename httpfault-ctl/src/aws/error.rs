@@ -23,7 +23,9 @@ pub(crate) enum ApiError {
     Throttled { action: &'static str, code: String },
     #[error("{action} failed: {code}: {message}")]
     Service { action: &'static str, code: String, message: String },
-    #[error("{action} got no usable answer: {detail}; check REGION, the network and AWS_ENDPOINT_URL")]
+    #[error(
+        "{action} got no usable answer: {detail}; check REGION, the network, HTTPS_PROXY and AWS_ENDPOINT_URL"
+    )]
     Unreachable { action: &'static str, detail: String },
 }
 

@@ -4,6 +4,7 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use httpfault_common::contract::{ExperimentId, SpecError};
 
+use super::presign::Address;
 use crate::{
     fleet::InstanceId,
     plan::{HostRun, INSTANCES_PER_COMMAND},
@@ -12,7 +13,11 @@ use crate::{
 const PROBE: &str = include_str!("scripts/probe.sh");
 const PIECE: &str = include_str!("scripts/piece.sh");
 const INSTALL: &str = include_str!("scripts/install.sh");
-const FETCH: &str = include_str!("scripts/fetch.sh");
+const BRING: &str = include_str!("scripts/bring.sh");
+const GET_URL: &str = include_str!("scripts/get_url.sh");
+const GET_S3: &str = include_str!("scripts/get_s3.sh");
+const GET_IMAGE: &str = include_str!("scripts/get_image.sh");
+const ROLE: &str = include_str!("scripts/role.sh");
 const PRUNE: &str = include_str!("scripts/prune.sh");
 const INJECT: &str = include_str!("scripts/inject.sh");
 const STATUS: &str = include_str!("scripts/status.sh");
@@ -49,10 +54,33 @@ pub(crate) fn install(sha256: &str, pieces: &[String]) -> String {
     fill(&script, &[("SHA", Inert::hex(sha256)), ("PIECES", Inert::hexes(pieces))])
 }
 
-/// Hosts download the agent themselves.
-pub(crate) fn fetch(sha256: &str, url: &str) -> String {
-    let script = FETCH.replace("@PRUNE@", PRUNE.trim_end());
-    fill(&script, &[("SHA", Inert::hex(sha256)), ("URL", Inert::base64(url.as_bytes()))])
+/// Hosts download the agent from anywhere.
+pub(crate) fn from_url(sha256: &str, url: &str) -> String {
+    let get = format!(
+        "{GET_URL}download \"$(printf %s '@URL@' | base64 -d)\" || {{ echo \"$(why)\" >&2; exit 1; }}"
+    );
+    bring(sha256, &get, &[("URL", Inert::base64(url.as_bytes()))])
+}
+
+/// Hosts read an object by their own role, else by the presigned URL.
+pub(crate) fn from_s3(sha256: &str, name: &str, address: &Address) -> String {
+    let values = [
+        ("NAME", Inert::base64(name.as_bytes())),
+        ("OBJECT", Inert::base64(address.plain.as_bytes())),
+        ("REGION", Inert::base64(address.region.as_bytes())),
+        ("SIGNED", Inert::base64(address.presigned.as_bytes())),
+    ];
+    bring(sha256, &format!("{ROLE}{GET_URL}{GET_S3}"), &values)
+}
+
+/// Hosts take the agent out of an image.
+pub(crate) fn from_image(sha256: &str, image: &str) -> String {
+    bring(sha256, &format!("{ROLE}{GET_IMAGE}"), &[("IMAGE", Inert::base64(image.as_bytes()))])
+}
+
+fn bring(sha256: &str, get: &str, values: &[(&str, Inert)]) -> String {
+    let script = BRING.replace("@GET@", get.trim_end()).replace("@PRUNE@", PRUNE.trim_end());
+    fill(&fill(&script, &[("SHA", Inert::hex(sha256))]), values)
 }
 
 /// The faults that are on: all, or one experiment's.
@@ -142,6 +170,11 @@ impl Inert {
 mod tests {
     use super::*;
 
+    fn address(url: &str) -> Address {
+        let url = || url.to_owned();
+        Address { plain: url(), presigned: url(), region: "x".to_owned() }
+    }
+
     fn all() -> Vec<String> {
         let sha = "ab".repeat(32);
         let id = "exp-1.x".parse().unwrap();
@@ -149,7 +182,9 @@ mod tests {
             probe(&sha),
             piece(&sha, "0123456789abcdef", &[0xff; 44_000]),
             install(&sha, &vec!["0123456789abcdef".to_owned(); 40]),
-            fetch(&sha, "https://example.com/a?b='$(touch /tmp/x)'"),
+            from_url(&sha, "https://example.com/a?b='$(touch /tmp/x)'"),
+            from_s3(&sha, "s3://b/'$(id)'", &address("https://b.s3.x.amazonaws.com/'$(id)'")),
+            from_image(&sha, "registry.example.com/$(id):1"),
             status(None),
             status(Some(&id)),
             remove(None),
@@ -204,7 +239,7 @@ mod tests {
 
     #[test]
     fn no_hostile_text_gets_into_a_script() {
-        let script = fetch("'; rm -rf / #", "https://x/'$(id)'`id`{{ssm:x}}");
+        let script = from_url("'; rm -rf / #", "https://x/'$(id)'`id`{{ssm:x}}");
         assert!(
             !script.contains("$(id)") && !script.contains("rm -rf / #") && !script.contains("{{"),
             "{script}"

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde::Serialize;
 
-use super::Window;
+use super::{DeliveryPlan, Window};
 use crate::{agents::AgentFile, aws::Optional, fleet::Fleet, tunables::Architecture};
 
 /// Instances of one SendCommand (AWS API limit).
@@ -22,7 +22,7 @@ pub(crate) struct ApiCalls {
     pub(crate) resolve: u32,
     /// For the run itself.
     pub(crate) run: u32,
-    /// More, when every host lacks the agent (AGENT_DELIVERY=ssm).
+    /// More, when every host lacks the agent.
     pub(crate) delivery_at_most: u32,
 }
 
@@ -33,6 +33,7 @@ pub(super) fn api_calls(
     fleet: &Fleet,
     windows: &[Window],
     agents: &BTreeMap<Architecture, AgentFile>,
+    delivery: &DeliveryPlan,
     duration_secs: u64,
     poll: Duration,
 ) -> ApiCalls {
@@ -47,9 +48,8 @@ pub(super) fn api_calls(
     let in_window = |window: &Window| batches(window) + 2 * short(window) + (looks + 1) * looks_at(window);
     let in_windows: u32 = windows.iter().map(in_window).sum();
     let probes: u32 = agents.len() as u32 * windows.first().map_or(0, short);
-    let pieces =
-        agents.values().filter_map(|agent| agent.compressed_bytes).map(|bytes| bytes.div_ceil(PIECE_BYTES));
-    let hosts_batches = windows.iter().map(batches).max().unwrap_or(0);
-    let delivery: u32 = pieces.map(|pieces| (pieces as u32 * 3 / 2 + SHORT) * hosts_batches).sum();
+    let host_batches = windows.iter().map(batches).max().unwrap_or(0);
+    // Each piece is sent and looked at until it has landed.
+    let delivery = (delivery.commands as u32 * 3 + SHORT) * host_batches * u32::from(delivery.commands > 0);
     ApiCalls { resolve: fleet.calls, run: probes + in_windows, delivery_at_most: delivery }
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::{Experiment, Report, table};
 use crate::{
     aws::scripts,
-    plan::{ApiCalls, Plan, PlannedTask},
+    plan::{ApiCalls, DeliveryPlan, Plan, PlannedTask},
 };
 
 /// What `run` would do.
@@ -16,6 +16,8 @@ pub(crate) struct PlanReport {
     pub(crate) tasks: Vec<PlannedTask>,
     pub(crate) windows: Vec<WindowReport>,
     pub(crate) api_calls: ApiCalls,
+    /// How hosts that lack the agent come by it.
+    pub(crate) delivery: DeliveryPlan,
     /// RAMP_TIME before and after, and every window; Systems Manager's own time comes on top.
     pub(crate) wall_secs: u64,
     pub(crate) warnings: Vec<String>,
@@ -56,6 +58,7 @@ impl PlanReport {
             tasks: plan.tasks.clone(),
             windows,
             api_calls: plan.calls,
+            delivery: plan.delivery.clone(),
             wall_secs: plan.wall_secs,
             warnings: plan.warnings.clone(),
             danger: plan.danger.clone(),
@@ -111,6 +114,10 @@ impl Report for PlanReport {
             "\n{} s in all; Systems Manager's own time comes on top\nAWS calls: {} made, about {} for the run, at most {} \
              more to bring the agent\n",
             self.wall_secs, calls.resolve, calls.run, calls.delivery_at_most
+        ));
+        text.push_str(&format!(
+            "the agent, where a host lacks it: {}, about {} s\n",
+            self.delivery.how, self.delivery.seconds
         ));
         for warning in self.warnings.iter().chain(&self.danger) {
             text.push_str(&format!("warning: {warning}\n"));

@@ -134,6 +134,21 @@ pub(crate) fn is_name(text: &str, most: usize, also: &str) -> bool {
     (1..=most).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric() || also.contains(c))
 }
 
+/// A reference of a container image: registry and path in lower case, tag or digest (distribution/reference).
+pub(crate) fn is_image(text: &str) -> bool {
+    let (rest, digest) = match text.split_once('@') {
+        Some((rest, digest)) => (rest, digest.strip_prefix("sha256:").is_some_and(is_sha256)),
+        None => (text, true),
+    };
+    let name_at = rest.rfind('/').map_or(0, |at| at + 1);
+    let (directory, last) = rest.split_at(name_at);
+    let (name, tag) = last.split_once(':').unwrap_or((last, "latest"));
+    let begins = rest.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-/:".contains(c);
+    let path = directory.chars().chain(name.chars()).all(fits) && !name.is_empty();
+    digest && begins && path && rest.len() <= 255 && is_name(tag, 128, "._-")
+}
+
 /// A SHA-256 checksum in hex.
 pub(crate) fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'))

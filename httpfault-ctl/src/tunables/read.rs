@@ -8,12 +8,10 @@ use httpfault_common::contract::{
 };
 
 use super::{
-    parse::{is_arn, is_ecs_name, is_name, is_sha256},
+    agents::read_agents,
+    parse::{is_arn, is_ecs_name, is_name},
     raw::Raw,
-    settings::{
-        Access, AgentSource, Agents, Architecture, Credentials, Output, PolicyScope, RunSettings, Sequence,
-        TaskChoice,
-    },
+    settings::{Access, Credentials, Output, PolicyScope, RunSettings, Sequence, TaskChoice},
     table::{self as t, Tunable},
 };
 
@@ -184,33 +182,6 @@ fn read_credentials(raw: &mut Raw) -> Credentials {
         role_external_id,
         role_session_name: name.unwrap_or_else(|| t::ASSUME_ROLE_SESSION_NAME.default.to_owned()),
     }
-}
-
-fn read_agents(raw: &mut Raw) -> Agents {
-    let sources =
-        [("ssm", AgentSource::Ssm), ("url", AgentSource::Url), ("preinstalled", AgentSource::Preinstalled)];
-    let source = raw.choice(&t::AGENT_DELIVERY, &sources, AgentSource::Ssm);
-    let is_url = |text: &str| {
-        (text.starts_with("https://") || text.starts_with("http://"))
-            && text.len() <= 2048
-            && text.chars().all(|c| c.is_ascii_graphic())
-    };
-    let url = raw.formed(&t::AGENT_URL, is_url, "an http:// or https:// URL of printable ASCII characters");
-    if source == AgentSource::Url && !raw.is_set(&t::AGENT_URL) {
-        raw.mistake("AGENT_URL", "", "is not set, and AGENT_DELIVERY=url needs it");
-    }
-    let mut checksums = BTreeMap::new();
-    for text in raw.list(&t::AGENT_SHA256) {
-        let pair = text
-            .split_once('=')
-            .map(|(name, hex)| (Architecture::named(name.trim()), hex.trim().to_lowercase()));
-        match pair {
-            Some((Some(architecture), hex)) if is_sha256(&hex) => drop(checksums.insert(architecture, hex)),
-            _ => raw.wrong(&t::AGENT_SHA256, &text, "x86_64=<64 hex digits> and aarch64=<64 hex digits>"),
-        }
-    }
-    let dir = raw.text(&t::AGENT_DIR).map(PathBuf::from);
-    Agents { install: raw.switch(&t::INSTALL_DEPENDENCIES, true), source, url, dir, checksums }
 }
 
 /// Builds the spec and lets the contract check it, so that controller and agent never disagree on what is allowed.

@@ -72,12 +72,24 @@ pub(crate) enum Architecture {
     Aarch64,
 }
 
-/// How hosts come by the agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum AgentSource {
-    Ssm,
-    Url,
+/// How hosts that lack the agent come by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    /// Not at all: they must have it.
     Preinstalled,
+    /// In pieces over Run Command.
+    Pieces,
+    Url(String),
+    S3(S3Uri),
+    /// Out of an image that they may pull.
+    Image(String),
+}
+
+/// An object in S3.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct S3Uri {
+    pub(crate) bucket: String,
+    pub(crate) key: String,
 }
 
 /// Everything about the agent's file.
@@ -85,8 +97,7 @@ pub(crate) enum AgentSource {
 pub(crate) struct Agents {
     /// INSTALL_DEPENDENCIES.
     pub(crate) install: bool,
-    pub(crate) source: AgentSource,
-    pub(crate) url: Option<String>,
+    pub(crate) delivery: Delivery,
     /// `None` is the directory of this program.
     pub(crate) dir: Option<PathBuf>,
     pub(crate) checksums: BTreeMap<Architecture, String>,
@@ -108,6 +119,32 @@ pub(crate) struct RunSettings {
     pub(crate) ramp: Duration,
     pub(crate) agents: Agents,
     pub(crate) yes: bool,
+}
+
+// === impl S3Uri ===
+
+impl S3Uri {
+    /// `s3://bucket/key`. Bucket names are S3's; of keys, what needs no care in a URL or a file.
+    pub(crate) fn new(text: &str) -> Option<Self> {
+        let (bucket, key) = text.strip_prefix("s3://")?.split_once('/')?;
+        let bucket_fits = (3..=63).contains(&bucket.len())
+            && bucket.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || ".-".contains(c));
+        let key_fits = (1..=1000).contains(&key.len())
+            && key.chars().all(|c| c.is_ascii_graphic() && !"\"\\?#".contains(c));
+        (bucket_fits && key_fits).then(|| Self { bucket: bucket.to_owned(), key: key.to_owned() })
+    }
+
+    /// With the architecture in its place.
+    pub(crate) fn of(&self, architecture: Architecture) -> Self {
+        let key = self.key.replace("{arch}", architecture.as_str());
+        Self { bucket: self.bucket.clone(), key }
+    }
+}
+
+impl fmt::Display for S3Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "s3://{}/{}", self.bucket, self.key)
+    }
 }
 
 // === impl Architecture ===

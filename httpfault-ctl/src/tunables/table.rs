@@ -88,7 +88,9 @@ tunables! {
     EXPERIMENT_ID = one("EXPERIMENT_ID", "experiment-id", Value, "", "Names the run on the hosts and in reports; drawn when not given");
 
     INSTALL_DEPENDENCIES = alias(&["INSTALL_DEPENDENCY"], one("INSTALL_DEPENDENCIES", "install-dependencies", Switch, "true", "Bring the agent to hosts that lack it"));
-    AGENT_DELIVERY = one("AGENT_DELIVERY", "agent-delivery", Value, "ssm", "How: ssm (in pieces over Run Command), url (hosts download AGENT_URL) or preinstalled (only checked)");
+    AGENT_DELIVERY = one("AGENT_DELIVERY", "agent-delivery", Value, "auto", "How: auto (AGENT_S3_URI, AGENT_IMAGE or AGENT_URL where one is set, else ssm), s3, ecr, url, ssm (in pieces over Run Command) or preinstalled (only checked)");
+    AGENT_S3_URI = one("AGENT_S3_URI", "agent-s3-uri", Value, "", "Object that hosts get by their instance role, else presigned, s3://bucket/key in REGION, plain or gzipped; {arch} stands for x86_64 or aarch64");
+    AGENT_IMAGE = one("AGENT_IMAGE", "agent-image", Value, "", "Image that hosts may pull with the agent in it, such as the pod's in ECR");
     AGENT_URL = one("AGENT_URL", "agent-url", Value, "", "Where hosts download the agent, plain or gzipped; {arch} stands for x86_64 or aarch64");
     AGENT_DIR = one("AGENT_DIR", "agent-dir", Value, "next to httpfault-ctl", "Local directory with httpfault-agent-x86_64 and httpfault-agent-aarch64");
     AGENT_SHA256 = one("AGENT_SHA256", "agent-sha256", CommaList, "of the files in AGENT_DIR", "Checksums of the agents, 'x86_64=<hex>,aarch64=<hex>'");

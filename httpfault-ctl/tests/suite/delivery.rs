@@ -175,3 +175,18 @@ fn hosts_download_it_from_a_url() {
         .says("the download has SHA-256");
     assert!(!installed(&other).exists());
 }
+
+#[test]
+fn pieces_that_are_too_large_for_a_document_are_halved() {
+    let site = Site::new(World::fleet(2, 1));
+    site.agent(&large_agent());
+    site.simulator.faults(|faults| faults.document_limit(40_000));
+    finish(&mut site.on_service("run")).exits(0);
+    assert_eq!(sha256(&installed(&site)), sha256(&site.agent_path("x86_64")));
+    assert!(site.commands("piece").iter().all(|piece| piece.script.len() < 40_000));
+    // A size that nothing fits in is an error and no loop.
+    let site = Site::new(World::fleet(1, 1));
+    site.agent(&large_agent());
+    site.simulator.faults(|faults| faults.document_limit(5_000));
+    finish(&mut site.on_service("run")).exits(1).says("MaxDocumentSizeExceeded");
+}

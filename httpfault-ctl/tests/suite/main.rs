@@ -5,13 +5,16 @@
 mod abort;
 mod authentication;
 mod delivery;
+mod delivery_ways;
 mod dispatch;
 mod exit_codes;
 mod hostile;
 mod moto;
 mod plan;
+mod proxy;
 mod refusals;
 mod remove;
 mod rights;
 mod support;
 mod tunables;
+mod tunnel;

@@ -32,7 +32,7 @@ fn all_mistakes_are_named_with_value_and_what_is_allowed() {
         "TASK_REPLICA_AFFECTED_PERC \"101\": allowed is a number from 0 to 100 percent",
         "SEQUENCE \"random\": allowed is parallel or serial",
         "TOTAL_CHAOS_DURATION \"soon\": allowed is a number from 1 to 86400 seconds",
-        "AGENT_DELIVERY \"post\": allowed is ssm or url or preinstalled",
+        "AGENT_DELIVERY \"post\": allowed is auto or s3 or ecr or url or ssm or preinstalled",
         "PERCENT \"NaN\": allowed is a number from 0 to 100 percent",
         "EXISTING_CONNECTIONS \"cut\": allowed is drain or keep or reset",
         "RESPONSE_HEADERS \"no colon\": allowed is 'Name: value'",

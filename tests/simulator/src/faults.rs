@@ -16,6 +16,7 @@ pub struct Faults {
     undeliverable_hosts: HashSet<String>,
     stopped_agents: HashSet<String>,
     doubled_next: usize,
+    document_bytes: Option<usize>,
     rate_exceeded_next: usize,
     names_no_instance: bool,
 }
@@ -138,6 +139,11 @@ impl Faults {
         self.names_no_instance = true;
     }
 
+    /// Takes no document that is larger than this with its parameters. AWS does not say what exactly it counts.
+    pub fn document_limit(&mut self, bytes: usize) {
+        self.document_bytes = Some(bytes);
+    }
+
     /// Switches everything off.
     pub fn clear(&mut self) {
         *self = Faults::default();
@@ -185,6 +191,10 @@ impl Faults {
         } else {
             Fate::Delivered
         }
+    }
+
+    pub(crate) fn document_bytes(&self) -> Option<usize> {
+        self.document_bytes
     }
 
     pub(crate) fn loses(&self, instance: &str) -> bool {

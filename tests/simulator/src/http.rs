@@ -54,6 +54,9 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
     if let Some(response) = credentials::answer(&shared, &head, &body) {
         return Ok(response);
     }
+    if let Some(response) = crate::s3::answer(&shared, &head) {
+        return Ok(response);
+    }
     api::answer(&shared, &head, &body).await
 }
 
@@ -70,7 +73,7 @@ fn plain(status: StatusCode, text: &str) -> Response<Full<Bytes>> {
     response(status, "text/plain", Bytes::copy_from_slice(text.as_bytes()))
 }
 
-fn response(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {
+pub(crate) fn response(status: StatusCode, content_type: &'static str, body: Bytes) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
     let id = uuid::Uuid::new_v4().to_string();

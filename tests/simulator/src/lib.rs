@@ -37,8 +37,10 @@ mod call;
 mod faults;
 mod state;
 
+mod ecr;
 mod ecs;
 mod http;
+mod s3;
 mod ssm;
 mod sts;
 
@@ -49,9 +51,11 @@ pub mod moto;
 pub mod python;
 
 pub use call::{Call, Outcome};
+pub use ecr::REGISTRY_PASSWORD;
 pub use faults::{AfterCall, Faults};
 pub use host::Occupied;
 pub use identity::{Policy, PolicyError, Role, User};
+pub use s3::Object;
 pub use simulator::{Builder, Simulator, SimulatorError};
 pub use ssm::{CommandView, Execution, Finished, InvocationView, Messages, Status, Stub, StubCall, Timing};
 pub use world_file::{WorldFileError, read_world};

@@ -16,6 +16,7 @@ pub use service::{LoadBalancer, Service};
 pub use task::{Container, LaunchType, NetworkMode, Port, Task, TaskStatus};
 
 use crate::identity::{Role, User};
+use crate::s3::Object;
 
 /// Everything in one account and one region.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -33,6 +34,8 @@ pub struct World {
     pub users: Vec<User>,
     /// Roles that can be assumed.
     pub roles: Vec<Role>,
+    /// Objects in S3.
+    pub objects: Vec<Object>,
 }
 
 impl Default for World {
@@ -44,6 +47,7 @@ impl Default for World {
             managed_instances: Vec::new(),
             users: Vec::new(),
             roles: Vec::new(),
+            objects: Vec::new(),
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::call::{Call, Outcome};
 use crate::faults::AfterCall;
 use crate::identity::{Decision, Principal, SignatureProblem, Signed};
 use crate::state::{Shared, State};
-use crate::{ecs, ssm, sts};
+use crate::{ecr, ecs, ssm, sts};
 
 /// What a handler works with.
 pub(crate) struct Context<'a> {
@@ -79,6 +79,7 @@ fn name(head: &Parts, body: &Bytes) -> Option<Named> {
         let service = match prefix {
             "AmazonEC2ContainerServiceV20141113" => "ecs",
             "AmazonSSM" => "ssm",
+            "AmazonEC2ContainerRegistry_V20150921" => "ecr",
             _ => return None,
         };
         let request = serde_json::from_slice(body)
@@ -140,6 +141,7 @@ fn perform(
         match service {
             "ecs" => ecs::dispatch(&mut context, action, request).map(Reply::Json),
             "ssm" => ssm::dispatch(&mut context, action, request).map(Reply::Json),
+            "ecr" => ecr::dispatch(&mut context, action).map(Reply::Json),
             _ => sts::dispatch(&mut context, action, request).map(Reply::Xml),
         }
     })

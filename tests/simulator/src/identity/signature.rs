@@ -1,12 +1,16 @@
 //! Signature Version 4: the request is signed again with the secret that belongs to its access key, and the
 //! two signatures must be equal. The signer is AWS's own (aws-sigv4).
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use aws_credential_types::Credentials;
-use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
+use aws_sigv4::http_request::{
+    PercentEncodingMode, SignableBody, SignableRequest, SignatureLocation, SigningSettings,
+    UriPathNormalizationMode, sign,
+};
 use aws_sigv4::sign::v4;
-use hyper::HeaderMap;
+use hyper::{HeaderMap, Uri};
 use thiserror::Error;
 
 use super::Key;
@@ -23,6 +27,8 @@ pub(crate) struct Signed {
     signed_headers: Vec<String>,
     signature: String,
     date: SystemTime,
+    /// For a presigned URL, how long it is valid.
+    expires_in: Option<Duration>,
 }
 
 /// Why a signature is not accepted.
@@ -66,7 +72,55 @@ impl Signed {
             signed_headers: names.split(';').map(str::to_owned).collect(),
             signature: field("Signature").ok_or(SignatureProblem::Malformed("no Signature"))?.to_owned(),
             date: date.ok_or(SignatureProblem::Malformed("no X-Amz-Date"))?,
+            expires_in: None,
         })
+    }
+
+    /// Takes the query of a presigned URL apart; `None` if it is none.
+    pub(crate) fn presigned(uri: &Uri) -> Option<Result<Self, SignatureProblem>> {
+        let fields: BTreeMap<String, String> = serde_urlencoded::from_str(uri.query()?).ok()?;
+        let signature = fields.get("X-Amz-Signature")?.clone();
+        let read = || {
+            let credential: Vec<&str> = fields.get("X-Amz-Credential")?.split('/').collect();
+            let [access_key_id, _day, region, service, "aws4_request"] = credential[..] else { return None };
+            Some(Signed {
+                access_key_id: access_key_id.to_owned(),
+                region: region.to_owned(),
+                service: service.to_owned(),
+                signed_headers: fields.get("X-Amz-SignedHeaders")?.split(';').map(str::to_owned).collect(),
+                signature,
+                date: parse_date(fields.get("X-Amz-Date")?)?,
+                expires_in: Some(Duration::from_secs(fields.get("X-Amz-Expires")?.parse().ok()?)),
+            })
+        };
+        Some(read().ok_or(SignatureProblem::Malformed("a parameter of the presigned URL is missing")))
+    }
+
+    /// The same as [`Self::verify`] for S3, which takes paths as they are and does not look at the body.
+    pub(crate) fn verify_object(
+        &self,
+        key: &Key,
+        uri: &Uri,
+        headers: &HeaderMap,
+    ) -> Result<(), SignatureProblem> {
+        let valid = self.expires_in.unwrap_or(MAX_SKEW);
+        if SystemTime::now().duration_since(self.date).is_ok_and(|age| age > valid) {
+            return Err(SignatureProblem::Skewed);
+        }
+        let mut settings = SigningSettings::default();
+        settings.percent_encoding_mode = PercentEncodingMode::Single;
+        settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
+        let mut path = uri.path().to_owned();
+        if self.expires_in.is_some() {
+            settings.signature_location = SignatureLocation::QueryParams;
+            settings.expires_in = self.expires_in;
+        } else if let Some(query) = uri.query() {
+            path = format!("{path}?{query}");
+        }
+        match self.sign_with(settings, key, "GET", &path, headers, SignableBody::UnsignedPayload) {
+            Some(expected) if expected == self.signature => Ok(()),
+            _ => Err(SignatureProblem::Mismatch),
+        }
     }
 
     /// Signs the request again and compares.
@@ -96,11 +150,23 @@ impl Signed {
         }
     }
 
-    /// `None` if the signer can't take the request, which no client that signs can send.
     fn sign(&self, key: &Key, method: &str, path: &str, headers: &HeaderMap, body: &[u8]) -> Option<String> {
-        let identity = Credentials::new(&key.id, &key.secret, key.token.clone(), None, "simulator").into();
         let mut settings = SigningSettings::default();
         settings.excluded_headers = None;
+        self.sign_with(settings, key, method, path, headers, SignableBody::Bytes(body))
+    }
+
+    /// `None` if the signer can't take the request, which no client that signs can send.
+    fn sign_with(
+        &self,
+        settings: SigningSettings,
+        key: &Key,
+        method: &str,
+        path: &str,
+        headers: &HeaderMap,
+        body: SignableBody<'_>,
+    ) -> Option<String> {
+        let identity = Credentials::new(&key.id, &key.secret, key.token.clone(), None, "simulator").into();
         let params = v4::SigningParams::builder()
             .identity(&identity)
             .region(&self.region)
@@ -114,7 +180,7 @@ impl Signed {
             headers.get_all(name).iter().filter_map(|value| Some((name.as_str(), value.to_str().ok()?)))
         });
         let uri = format!("http://{host}{path}");
-        let request = SignableRequest::new(method, uri, signed, SignableBody::Bytes(body)).ok()?;
+        let request = SignableRequest::new(method, uri, signed, body).ok()?;
         let (_, signature) = sign(request, &params.into()).ok()?.into_parts();
         Some(signature)
     }

@@ -31,7 +31,10 @@ pub(super) fn platform(name: &str) -> Result<Platform, ApiError> {
 }
 
 /// Checks the parameters as the service does before it accepts a command.
-pub(super) fn check(parameters: &BTreeMap<String, Vec<String>>) -> Result<(), ApiError> {
+pub(super) fn check(
+    parameters: &BTreeMap<String, Vec<String>>,
+    limit: Option<usize>,
+) -> Result<(), ApiError> {
     let invalid = |message: String| Err(ApiError::new("InvalidParameters", message));
     for (name, values) in parameters {
         match name.as_str() {
@@ -56,7 +59,7 @@ pub(super) fn check(parameters: &BTreeMap<String, Vec<String>>) -> Result<(), Ap
     }
     let sizes =
         parameters.iter().map(|(name, values)| name.len() + values.iter().map(json_size).sum::<usize>());
-    if OWN_SIZE + sizes.sum::<usize>() > MAX_DOCUMENT {
+    if OWN_SIZE + sizes.sum::<usize>() > limit.unwrap_or(MAX_DOCUMENT) {
         let message = "The size limit of a document is 64 KB, with the parameters given at runtime.";
         return Err(ApiError::new("MaxDocumentSizeExceeded", message));
     }

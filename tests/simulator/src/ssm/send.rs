@@ -69,7 +69,7 @@ pub(super) fn send(context: &mut Context<'_>, request: Value) -> Result<Value, A
             "The document version is not valid or does not exist.",
         ));
     }
-    document::check(&request.parameters)?;
+    document::check(&request.parameters, context.state.faults.document_bytes())?;
     let world = &context.state.world;
     let known = |id: &str| world.managed_instances.iter().find(|instance| instance.id == id);
     let valid = |id: &str| known(id).is_some_and(|instance| !instance.terminated);

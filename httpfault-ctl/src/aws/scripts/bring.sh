@@ -1,21 +1,16 @@
-# Downloads the agent, plain or gzipped, checks it and renames it into place.
+# Gets the agent, plain or gzipped, checks it and renames it into place. What is above the checksum decides nothing:
+# whatever comes, from wherever, has to have it.
 set -eu
 umask 077
 root=/var/lib/httpfault
 to=$root/agents/@SHA@
-url=$(printf %s '@URL@' | base64 -d)
 mkdir -p "$to"
 chmod 0700 "$root" "$root/agents" "$to"
 aside=$(mktemp "$to/.aside.XXXXXX")
-trap 'rm -f "$aside" "$aside.plain"' EXIT
-if command -v curl >/dev/null 2>&1; then
-    curl --fail --silent --show-error --location --retry 3 --max-time 90 --output "$aside" "$url"
-elif command -v wget >/dev/null 2>&1; then
-    wget -q -T 90 -O "$aside" "$url"
-else
-    echo "neither curl nor wget is installed" >&2
-    exit 1
-fi
+trap 'rm -rf "$aside" "$aside.plain" "$aside.why" "$aside.docker"' EXIT
+# The reason of the last failure in one line.
+why() { tr '\n' ' ' <"$aside.why" | sed 's/  *$//' | cut -c1-300; }
+@GET@
 if gzip -t <"$aside" 2>/dev/null; then
     gzip -dc <"$aside" >"$aside.plain"
     mv -f "$aside.plain" "$aside"
