@@ -1,19 +1,21 @@
-//! Builds the kernel programs and puts them, relocated, where `datapath` includes them: `OUT_DIR/kernel_programs.rs`.
+//! Builds the kernel programs and puts them, relocated, where `datapath` includes them: as Rust source in OUT_DIR.
 
 use std::{env, error::Error, fs, path::PathBuf, process::ExitCode};
 
 use ebpf_build::Toolchain;
 
-/// Name of the included source in OUT_DIR.
-const SOURCE: &str = "kernel_programs.rs";
+/// Names of the included sources in OUT_DIR.
+const NEW_CONNECTIONS: &str = "new_connections.rs";
+const EXISTING_CONNECTIONS: &str = "existing_connections.rs";
 /// The constant that switches the programs' log on, and what it is then (`aya_log::LEVEL`, `aya_log::Level::Info`).
 const LOG_LEVEL: (&str, &[u8]) = ("AYA_LOG_LEVEL", &[3]);
-/// What the object is made of, relative to the workspace. The build library itself is a dependency of this script.
-const SOURCES: [&str; 5] = [
+/// What the objects are made of, relative to the workspace. The build library itself is a dependency of this script.
+const SOURCES: [&str; 6] = [
     "httpfault-ebpf",
     "httpfault-common/Cargo.toml",
     "httpfault-common/src/lib.rs",
     "httpfault-common/src/abi.rs",
+    "httpfault-common/src/abi",
     "Cargo.lock",
 ];
 
@@ -42,11 +44,14 @@ fn build() -> Result<(), Box<dyn Error>> {
         println!("cargo::rerun-if-changed={}", root.join(source).display());
     }
 
-    let object = Toolchain::find()?.build(root, &out_dir)?;
-    for line in object.warnings.lines() {
+    let objects = Toolchain::find()?.build(root, &out_dir)?;
+    for line in objects.warnings.lines() {
         println!("cargo::warning={line}");
     }
-    let source = ebpf_build::image(&fs::read(&object.path)?, &[LOG_LEVEL])?;
-    fs::write(out_dir.join(SOURCE), source)?;
+    let new_connections = ebpf_build::image(&fs::read(&objects.new_connections)?, &[LOG_LEVEL])?;
+    fs::write(out_dir.join(NEW_CONNECTIONS), new_connections)?;
+    // These log nothing.
+    let existing_connections = ebpf_build::image(&fs::read(&objects.existing_connections)?, &[])?;
+    fs::write(out_dir.join(EXISTING_CONNECTIONS), existing_connections)?;
     Ok(())
 }

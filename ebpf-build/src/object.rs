@@ -6,7 +6,7 @@ use std::{
     process::Command,
 };
 
-use crate::{PACKAGE, TARGET, Toolchain};
+use crate::{EXISTING, PACKAGE, TARGET, Toolchain};
 
 /// Flags for the kernel programs alone. No debug information: it would be most of the object, which the agent
 /// carries to every instance, and the programs do not need BTF, which old kernels lack.
@@ -17,11 +17,13 @@ const SEPARATOR: &str = "\x1f";
 const KEPT: [&str; 6] =
     ["CARGO_HOME", "CARGO_HTTP_", "CARGO_NET_", "CARGO_REGISTRIES_", "CARGO_REGISTRY_", "CARGO_TERM_"];
 
-/// A linked kernel object.
+/// The linked kernel objects.
 #[derive(Clone, Debug)]
-pub struct Object {
-    /// The ELF file.
-    pub path: PathBuf,
+pub struct Objects {
+    /// The ELF file of the programs for new connections.
+    pub new_connections: PathBuf,
+    /// The ELF file of the programs for connections that exist already.
+    pub existing_connections: PathBuf,
     /// What the compiler had to say, empty for a clean build.
     pub warnings: String,
 }
@@ -38,9 +40,9 @@ pub enum BuildError {
 }
 
 impl Toolchain {
-    /// Builds the object of the workspace in `root` in its own target directory below `out_dir`: an outer cargo
+    /// Builds the objects of the workspace in `root` in its own target directory below `out_dir`: an outer cargo
     /// holds the lock of the usual one.
-    pub fn build(&self, root: &Path, out_dir: &Path) -> Result<Object, BuildError> {
+    pub fn build(&self, root: &Path, out_dir: &Path) -> Result<Objects, BuildError> {
         let target_dir = out_dir.join("ebpf-target");
         let output = self
             .cargo_build(root, &target_dir)
@@ -50,11 +52,15 @@ impl Toolchain {
         if !output.status.success() {
             return Err(BuildError::Compile { toolchain: self.to_string(), messages });
         }
-        let path = target_dir.join(TARGET).join("release").join(PACKAGE);
-        if !path.is_file() {
-            return Err(BuildError::NoObject(path));
-        }
-        Ok(Object { path, warnings: messages })
+        let linked = |name| {
+            let path = target_dir.join(TARGET).join("release").join(name);
+            if path.is_file() { Ok(path) } else { Err(BuildError::NoObject(path)) }
+        };
+        Ok(Objects {
+            new_connections: linked(PACKAGE)?,
+            existing_connections: linked(EXISTING)?,
+            warnings: messages,
+        })
     }
 
     fn cargo_build(&self, root: &Path, target_dir: &Path) -> Command {
@@ -73,7 +79,7 @@ impl Toolchain {
             .env("RUSTC_BOOTSTRAP", "1")
             .env("CARGO_ENCODED_RUSTFLAGS", flags.join(SEPARATOR))
             .args(["build", "--quiet", "--release", "-Z", "build-std=core"])
-            .args(["--package", PACKAGE, "--bin", PACKAGE, "--target", TARGET, "--target-dir"])
+            .args(["--package", PACKAGE, "--bins", "--target", TARGET, "--target-dir"])
             .arg(target_dir);
         command
     }

@@ -30,13 +30,6 @@ pub(crate) enum Command {
     Status(StatusArgs),
     /// End faults from outside; works on damaged or stale state
     Remove(RemoveArgs),
-    /// Sweep up after an agent that was killed (started by run, in its own session)
-    #[command(hide = true)]
-    Watch {
-        experiment_id: ExperimentId,
-        /// Process to outlive
-        agent_pid: u32,
-    },
 }
 
 #[derive(Debug, Args)]
@@ -162,11 +155,11 @@ pub(crate) enum OutputFormat {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Existing {
-    /// Close each one gracefully as soon as it is idle
+    /// End each one in order between two requests; what is not HTTP is left alone
     Drain,
-    /// Leave them alone and count them
+    /// Leave them alone and count what goes over them
     Keep,
-    /// Reset each one at its next packet
+    /// Reset each one at its next request
     Reset,
 }
 

@@ -1,9 +1,7 @@
 //! Control groups: which processes are the target's, and what the kernel programs are attached to.
 
 use std::{
-    fs::{self, File},
-    io,
-    os::unix::fs::MetadataExt,
+    fs, io,
     path::{Path, PathBuf},
 };
 
@@ -11,16 +9,17 @@ use procfs::{
     FromRead as _,
     process::{MountInfos, Process},
 };
+use serde::{Deserialize, Serialize};
 
 /// The control group of a container.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Cgroup {
     hierarchy: Hierarchy,
     /// Path below the hierarchy's root.
     path: PathBuf,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Hierarchy {
     /// cgroup v2, at this mount point.
     Unified { mount: PathBuf },
@@ -32,10 +31,6 @@ enum Hierarchy {
 #[derive(Clone, Debug)]
 pub(crate) struct Unified {
     pub(crate) dir: PathBuf,
-    /// What `bpf_skb_ancestor_cgroup_id` returns for it: the inode of the directory.
-    pub(crate) id: u64,
-    /// Depth below the root.
-    pub(crate) level: u32,
 }
 
 impl Cgroup {
@@ -95,9 +90,9 @@ impl Cgroup {
         let Hierarchy::Unified { mount } = &self.hierarchy else { return Ok(None) };
         let below = self.path.strip_prefix("/").unwrap_or(&self.path);
         let dir = mount.join(below);
-        let id = File::open(&dir)?.metadata()?.ino();
-        let level = u32::try_from(below.components().count()).map_err(io::Error::other)?;
-        Ok(Some(Unified { dir, id, level }))
+        // It must be there: programs are to be attached to it.
+        fs::metadata(&dir)?;
+        Ok(Some(Unified { dir }))
     }
 }
 

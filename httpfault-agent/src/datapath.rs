@@ -3,10 +3,9 @@
 mod bpf;
 mod object;
 mod attach;
-mod pooled;
+pub(crate) mod existing;
 
 use std::{
-    collections::HashSet,
     net::{IpAddr, SocketAddr},
     os::fd::OwnedFd,
 };
@@ -14,19 +13,18 @@ use std::{
 use anyhow::Context as _;
 use aya::{
     maps::{Array, HashMap, MapData, PerCpuArray, SockMap},
-    programs::{ProgramType, SchedClassifier},
+    programs::ProgramType,
     util::KernelVersion,
 };
 use httpfault_common::{
-    abi::{self, Config, Flow, Peer, address_of, counter, map, octets_of, program},
+    abi::{self, Config, Peer, address_of, counter, map, program},
     contract::Problem,
 };
 use socket2::Socket;
 
 use crate::{cgroup::Cgroup, netns::Netns, scope::Scope};
 pub(crate) use bpf::LeaseWords;
-use object::Object;
-pub(crate) use pooled::{Filter, remove_filter, resets_by_filter};
+use object::{NEW_CONNECTIONS, Object};
 
 /// Oldest kernel with every program type, helper and attach point that is used.
 const OLDEST_KERNEL: KernelVersion = KernelVersion::new(5, 10, 0);
@@ -36,13 +34,9 @@ pub(crate) struct Settings<'a> {
     pub(crate) scope: &'a Scope,
     pub(crate) port: u16,
     pub(crate) proxy_port: u16,
-    /// The container whose existing connections may be reset; `None` on cgroup v1.
-    pub(crate) cgroup: Option<&'a crate::cgroup::Unified>,
     /// 0 where the kernel cannot tell it.
     pub(crate) netns_cookie: u64,
     pub(crate) responders: &'a Responders,
-    /// Whether the classifier that resets existing connections is loaded too.
-    pub(crate) with_reset: bool,
     /// Whether steering decisions are logged.
     pub(crate) log_steering: bool,
 }
@@ -57,12 +51,9 @@ pub(crate) struct Responders {
 pub(crate) struct Datapath {
     object: Object,
     links: Vec<OwnedFd>,
-    reset: Option<SchedClassifier>,
     logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
     counters: PerCpuArray<MapData, u64>,
-    resets: HashMap<MapData, Flow, u8>,
     probe: Array<MapData, Peer>,
-    filters: Vec<pooled::Attached>,
 }
 
 /// Values of the kernel counters, by `abi::counter` index.
@@ -106,10 +97,8 @@ impl Datapath {
     pub(crate) fn load(settings: &Settings<'_>) -> anyhow::Result<Self> {
         let mut names = vec![program::STEER];
         names.extend(attach::CLIENT_PROGRAMS);
-        names.extend(settings.with_reset.then_some(program::RESET));
-        let object = Object::load(&names, settings.log_steering)?;
+        let object = Object::load(&NEW_CONNECTIONS, &names, settings.log_steering)?;
         let logger = settings.log_steering.then(|| object.logger()).transpose()?;
-        let reset = settings.with_reset.then(|| pooled::program(&object)).transpose()?;
 
         let mut addresses: HashMap<_, abi::Address, u32> = object.map(map::ADDRESSES)?;
         for (ip, flags) in &settings.scope.addresses {
@@ -126,21 +115,18 @@ impl Datapath {
             }
         }
         let config = Config {
-            cgroup_id: settings.cgroup.map_or(0, |cgroup| cgroup.id),
             netns_cookie: settings.netns_cookie,
             port: settings.port.into(),
             proxy_port: settings.proxy_port.into(),
             flags: settings.scope.flags,
-            cgroup_level: settings.cgroup.map_or(0, |cgroup| cgroup.level),
+            pad: 0,
         };
         let mut configs: Array<_, Config> = object.map(map::CONFIG)?;
         configs.set(0, config, 0).context("writing the scope")?;
 
         let counters = object.map(map::COUNTERS)?;
-        let resets = object.map(map::RESETS)?;
         let probe = object.map(map::PROBE)?;
-        let (links, filters) = (Vec::new(), Vec::new());
-        Ok(Self { object, links, reset, logger, counters, resets, probe, filters })
+        Ok(Self { object, links: Vec::new(), logger, counters, probe })
     }
 
     /// Attaches the hooks of in-task clients, then the one of inbound connections.
@@ -149,18 +135,6 @@ impl Datapath {
             attach::clients(&self.object, cgroup, &mut self.links)?;
         }
         attach::inbound(&self.object, netns, &mut self.links)
-    }
-
-    /// Attaches the classifier that resets existing connections. `register` is told of each filter that can outlive
-    /// this process, before it is made.
-    pub(crate) fn attach_pooled(
-        &mut self,
-        netns: &Netns,
-        interfaces: &[String],
-        register: &mut (dyn FnMut(&Filter) -> anyhow::Result<()> + Send),
-    ) -> anyhow::Result<()> {
-        let program = self.reset.as_mut().context("the classifier was not loaded")?;
-        pooled::attach(program, netns, interfaces, register, &mut self.filters)
     }
 
     /// Until when steering is allowed. The lease is over until it is written.
@@ -188,15 +162,6 @@ impl Datapath {
         sums
     }
 
-    /// The clients whose existing connections were reset.
-    pub(crate) fn reset_clients(&self) -> HashSet<SocketAddr> {
-        let client = |flow: Flow| {
-            let ip = IpAddr::from(octets_of(flow.remote)).to_canonical();
-            Some(SocketAddr::new(ip, u16::try_from(flow.remote_port).ok()?))
-        };
-        self.resets.keys().filter_map(|flow| client(flow.ok()?)).collect()
-    }
-
     /// Prints what the kernel programs logged since the last call.
     pub(crate) fn print_log(&mut self) {
         if let Some(logger) = &mut self.logger {
@@ -204,15 +169,9 @@ impl Datapath {
         }
     }
 
-    /// Detaches every hook. All of them are tried; the error names those that stayed.
-    pub(crate) fn detach(&mut self, netns: &Netns) -> Result<(), Vec<anyhow::Error>> {
-        // A link is detached when its last descriptor is closed, and nobody else has one.
+    /// Detaches every hook: a link is detached when its last descriptor is closed, and nobody else has one.
+    pub(crate) fn detach(&mut self) {
         self.links.clear();
-        let errors = match &mut self.reset {
-            Some(program) => pooled::detach(program, netns, &mut self.filters),
-            None => Vec::new(),
-        };
-        if errors.is_empty() { Ok(()) } else { Err(errors) }
     }
 }
 

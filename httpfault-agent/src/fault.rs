@@ -2,7 +2,6 @@
 
 mod listen;
 mod upstream;
-mod pooled;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -12,32 +11,26 @@ use std::{
 use anyhow::{Context as _, anyhow, ensure};
 use httpfault_common::{
     abi::counter,
-    contract::{
-        Counters, ExistingConnections, InjectedTarget, LeftBehind, Outcome, Problem, RunSpec, TargetReport,
-    },
+    contract::{Counters, InjectedTarget, Outcome, Problem, RunSpec, TargetReport},
 };
 use httpfault_responder::{Config, Destination, FinishReport, Limits, Responder};
 use tokio::{
-    io::unix::AsyncFd,
+    io::{Interest, unix::AsyncFd},
     task::{block_in_place, spawn_blocking},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 
-use pooled::Pooled;
-
 use crate::{
     causes,
-    cgroup::Unified,
     clock::Deadline,
     datapath::{Datapath, Responders, Settings},
-    existing::Finder,
+    existing::{Job, Tally},
+    keeper::{Existing, Keeper},
     lease::{Heart, Lease},
     netns::SocketMaker,
     preflight::Target,
-    probe, sockets,
-    state::Claim,
-    sys,
+    probe, sockets, sys,
 };
 
 /// How long open connections have to end after the hooks are off.
@@ -54,7 +47,7 @@ pub(crate) struct Fault {
     lease: Arc<Lease>,
     deadline: Deadline,
     gone: AsyncFd<std::os::fd::OwnedFd>,
-    pooled: Pooled,
+    existing: Existing,
     spec: Arc<RunSpec>,
 }
 
@@ -63,7 +56,7 @@ pub(crate) struct Fault {
 pub(crate) struct Run {
     pub(crate) spec: Arc<RunSpec>,
     pub(crate) heart: Arc<Heart>,
-    pub(crate) claim: Arc<Claim>,
+    pub(crate) keeper: Keeper,
     pub(crate) log_steering: bool,
     /// Cancelled when the run is to end before everything is injected.
     pub(crate) stop: CancellationToken,
@@ -89,7 +82,6 @@ pub(crate) enum Over {
 /// What is left of a fault that has ended.
 pub(crate) struct Ended {
     pub(crate) report: TargetReport,
-    pub(crate) left_behind: Vec<LeftBehind>,
     pub(crate) warnings: Vec<String>,
 }
 
@@ -108,30 +100,26 @@ impl Fault {
     }
 
     async fn try_inject(target: Target, run: &Run) -> anyhow::Result<Self> {
+        let existing = run.keeper.find(job(&target, &run.spec)).await?;
         let preparing = run.clone();
-        let prepared = spawn_blocking(move || Self::prepare(target, &preparing));
+        let prepared = spawn_blocking(move || Self::prepare(target, existing, &preparing));
         let (mut fault, prepared) = prepared.await.context("the injection was abandoned")??;
         let proved = tokio::select! {
             proved = fault.steer(run, &prepared) => proved,
             () = run.stop.cancelled() => Err(anyhow!("the run was ended while it was being injected")),
         };
         if let Err(why) = proved {
-            let ended = fault.end().await;
-            let left: Vec<String> = ended.left_behind.iter().map(|left| left.what.clone()).collect();
-            return Err(if left.is_empty() {
-                why
-            } else {
-                why.context(format!("left behind: {}", left.join(", ")))
-            });
+            fault.end().await;
+            return Err(why);
         }
         Ok(fault)
     }
 
     /// Everything before the first hook. It waits for threads and the kernel, so it runs where nothing else waits.
-    fn prepare(target: Target, run: &Run) -> anyhow::Result<(Self, Prepared)> {
+    fn prepare(target: Target, existing: Existing, run: &Run) -> anyhow::Result<(Self, Prepared)> {
         let spec = &*run.spec;
         ensure!(!run.stop.is_cancelled(), "the run was ended before it was injected");
-        let gone = sys::readable(target.process.watch()?)?;
+        let gone = sys::async_fd(target.process.watch()?, Interest::READABLE)?;
         let responders = listen::bind(&target.netns, spec.proxy_port)?;
         let sockets = target.netns.socket_maker().context("entering the target's network namespace")?;
         let token = format!("{:032x}", fastrand::u128(..));
@@ -151,14 +139,7 @@ impl Fault {
         // Ready before steering: the sockets listen and the scope is written before the first hook is attached.
         let responder = httpfault_responder::start(listen::accepting(&responders)?, config)
             .context("starting the responder")?;
-        let unified = target.cgroup.unified().context("opening the target's cgroup")?;
-        let datapath = load(&target, run, unified.as_ref(), &responders)?;
-        let pooled = Pooled::find(Finder::new(
-            Arc::clone(&target.netns),
-            target.cgroup.clone(),
-            target.scope.clone(),
-            spec.port,
-        ))?;
+        let datapath = load(&target, run, &responders)?;
         let lease = run.heart.lease(datapath.lease()?, responder.stats());
         let fault = Self {
             target,
@@ -167,7 +148,7 @@ impl Fault {
             lease,
             deadline: Deadline::after(Duration::from_secs(spec.duration_secs)),
             gone,
-            pooled,
+            existing,
             spec: Arc::clone(&run.spec),
         };
         Ok((fault, Prepared { sockets, responders, token }))
@@ -192,16 +173,7 @@ impl Fault {
             self.datapath().set_probe(None)?;
             answered?;
         }
-        match spec.existing_connections {
-            ExistingConnections::Keep => {}
-            ExistingConnections::Drain => self.pooled.start_draining(),
-            ExistingConnections::Reset => self.datapath().attach_pooled(
-                &self.target.netns,
-                &self.target.scope.interfaces,
-                &mut |filter| run.claim.register(filter),
-            )?,
-        }
-        Ok(())
+        self.existing.start().await
     }
 
     /// As it was asked for.
@@ -245,7 +217,6 @@ impl Fault {
         let mut counters = Counters {
             connections_inbound: kernel.get(counter::STEERED),
             connections_in_task: kernel.get(counter::REDIRECTED),
-            existing_reset: kernel.get(counter::RESET),
             passed_open: [counter::PASSED_HEARTBEAT, counter::PASSED_NO_RESPONDER, counter::PASSED_ASSIGN]
                 .map(|index| kernel.get(index))
                 .iter()
@@ -253,7 +224,7 @@ impl Fault {
             other_ports: kernel.get(counter::OTHER_PORT),
             ..Counters::default()
         };
-        self.pooled.count(&mut counters);
+        self.existing.tally().fill(&mut counters);
         self.responder.stats().fill(&mut counters);
         counters
     }
@@ -267,18 +238,10 @@ impl Fault {
 
     /// Takes the fault off: hooks first, then the connections that were given to the responder.
     pub(crate) async fn end(mut self) -> Ended {
-        let mut left_behind = Vec::new();
-        self.pooled.stop_draining();
         self.lease.stop();
         let kernel_side = self.counters();
-        if let Err(errors) = self.datapath().detach(&self.target.netns) {
-            left_behind.extend(errors.into_iter().map(|why| LeftBehind {
-                what: format!("a kernel hook of {}", self.target.label),
-                error: format!("{why:#}"),
-                remove_with: "httpfault-agent remove --all".into(),
-            }));
-        }
-        let reset = self.datapath().reset_clients();
+        self.datapath().detach();
+        let settled = self.existing.settle().await;
         self.responder.leave();
         // A listener that closes resets the handshakes that are on their way to it.
         let _at_most = timeout(HANDSHAKES, self.handshakes_over()).await;
@@ -287,10 +250,8 @@ impl Fault {
 
         let mut counters = kernel_side;
         stats.fill(&mut counters);
-        if let Err(why) = self.pooled.settle(&reset, &mut counters) {
-            // The target is gone, and its connections with it.
-            log::info!("counting existing connections: {why:#}");
-        }
+        let existing = self.existing.tally();
+        existing.fill(&mut counters);
         let outcome = if counters.faulted > 0 { Outcome::Faulted } else { Outcome::NoTraffic };
         let causes = if outcome == Outcome::NoTraffic {
             causes::of_no_traffic(&counters, self.spec.fault.percent)
@@ -298,7 +259,9 @@ impl Fault {
             Vec::new()
         };
         let report = TargetReport { target: self.target.label, outcome, counters, causes, error: None };
-        Ended { warnings: cut(&report.target, &finished), report, left_behind }
+        let mut warnings = cut(&report.target, &finished);
+        warnings.extend(of_existing(&report.target, &existing, settled));
+        Ended { warnings, report }
     }
 
     /// Returns when no handshake for the target's port is under way in its namespace.
@@ -323,22 +286,44 @@ fn cut(target: &str, finished: &FinishReport) -> Vec<String> {
     cut.map(|(number, kind)| format!("{target}: closed {number} connection(s) {kind}")).collect()
 }
 
-fn load(
-    target: &Target,
-    run: &Run,
-    unified: Option<&Unified>,
-    responders: &Responders,
-) -> anyhow::Result<Datapath> {
+/// What a reader of the report must know of existing connections.
+fn of_existing(target: &str, tally: &Tally, settled: anyhow::Result<()>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    if tally.escaped > 0 {
+        let escaped = tally.escaped;
+        warnings.push(format!(
+            "{target}: {escaped} request(s) escaped the fault over connections from before it"
+        ));
+    }
+    if let Some(why) = &tally.problem {
+        let unwatched = tally.unwatched;
+        warnings.push(format!("{target}: {unwatched} existing connection(s) were left alone: {why}"));
+    }
+    warnings.extend(settled.err().map(|why| format!("{target}: {why:#}")));
+    warnings
+}
+
+/// What the keeper does about the connections that the target's clients hold.
+fn job(target: &Target, spec: &RunSpec) -> Job {
+    Job {
+        pid: target.process.pid,
+        cgroup: target.cgroup.clone(),
+        scope: target.scope.clone(),
+        port: spec.port,
+        mode: spec.existing_connections,
+        agent: std::process::id(),
+    }
+}
+
+fn load(target: &Target, run: &Run, responders: &Responders) -> anyhow::Result<Datapath> {
     let any = responders.v4.as_ref().or(responders.v6.as_ref());
     Datapath::load(&Settings {
         scope: &target.scope,
         port: run.spec.port,
         proxy_port: run.spec.proxy_port,
-        cgroup: unified,
         // Before 5.14 user space can't read it; the cgroup alone is the scope then.
         netns_cookie: any.and_then(|socket| sys::netns_cookie(socket).ok()).unwrap_or(0),
         responders,
-        with_reset: run.spec.existing_connections == ExistingConnections::Reset,
         log_steering: run.log_steering,
     })
 }

@@ -14,14 +14,12 @@ mod scope;
 mod fault;
 mod lease;
 mod datapath;
-mod qdisc;
 mod probe;
 mod existing;
-mod drain;
 mod causes;
 mod state;
 mod control;
-mod watch;
+mod keeper;
 mod status;
 mod remove;
 mod report;
@@ -33,9 +31,11 @@ mod sys;
 
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use args::{Cli, Command, RunArgs};
 use clap::Parser as _;
 use httpfault_common::contract::{Exit, Mistakes, SpecError};
+use keeper::{Fork, Keeper};
 use report::Reporter;
 
 #[global_allocator]
@@ -51,7 +51,17 @@ fn main() -> ExitCode {
         }
     };
     start_log(&cli.command);
-    match dispatch(cli.command) {
+    // Before any thread exists.
+    let keeper = match matches!(cli.command, Command::Run(_)).then(keeper::fork).transpose() {
+        Ok(Some(Fork::Keeper(end))) => return keeper::run(end),
+        Ok(Some(Fork::Agent(end))) => Some(end),
+        Ok(None) => None,
+        Err(why) => {
+            log::error!("{why:#}");
+            return Exit::Failed.into();
+        }
+    };
+    match dispatch(cli.command, keeper) {
         Ok(exit) => exit.into(),
         Err(error) => {
             let exit = exit_of(&error);
@@ -61,17 +71,14 @@ fn main() -> ExitCode {
     }
 }
 
-fn dispatch(command: Command) -> anyhow::Result<Exit> {
-    if let Command::Watch { experiment_id, agent_pid } = command {
-        // Before any thread exists: setsid and the wait need none.
-        return watch::run(&experiment_id, agent_pid).map(|()| Exit::Done);
-    }
+fn dispatch(command: Command, keeper: Option<keeper::End>) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let exit = runtime.block_on(async {
         match command {
             Command::Run(args) => {
                 let spec = args.spec()?;
-                run::run(spec, &args, &Reporter::new(args.output.output)).await
+                let keeper = Keeper::connect(keeper.context("the run has no keeper")?)?;
+                run::run(spec, &args, &Reporter::new(args.output.output), keeper).await
             }
             Command::Check(args) => check(&args).await,
             Command::Status(args) => {
@@ -84,7 +91,6 @@ fn dispatch(command: Command) -> anyhow::Result<Exit> {
                 Reporter::new(args.output).remove(&report);
                 Ok(report.exit)
             }
-            Command::Watch { .. } => Ok(Exit::Usage),
         }
     });
     // A task that waits for something that never comes must not keep the process.
@@ -108,7 +114,7 @@ fn exit_of(error: &anyhow::Error) -> Exit {
 fn start_log(command: &Command) {
     let (verbose, steering) = match command {
         Command::Run(args) | Command::Check(args) => (args.output.verbose, args.output.log_steering),
-        Command::Status(_) | Command::Remove(_) | Command::Watch { .. } => (false, false),
+        Command::Status(_) | Command::Remove(_) => (false, false),
     };
     let level = if verbose || steering { log::LevelFilter::Info } else { log::LevelFilter::Warn };
     env_logger::Builder::new()

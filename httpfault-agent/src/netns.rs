@@ -32,15 +32,6 @@ impl Netns {
         Ok(Self { file, inode })
     }
 
-    /// A namespace by its inode number, through any process that is in it.
-    pub(crate) fn by_inode(inode: u64) -> Option<Self> {
-        let processes = procfs::process::all_processes().ok()?;
-        processes
-            .filter_map(Result::ok)
-            .filter_map(|process| Self::of_process(u32::try_from(process.pid).ok()?).ok())
-            .find(|netns| netns.inode == inode)
-    }
-
     /// Identifies the namespace while it exists.
     pub(crate) fn inode(&self) -> u64 {
         self.inode

@@ -70,7 +70,7 @@ impl Unready {
 
 /// Looks at the host and at every target.
 pub(crate) async fn look(spec: &RunSpec, sources: &Sources) -> Preflight {
-    let host = host::problems(spec.existing_connections);
+    let host = host::problems();
     let mut preflight = Preflight { targets: Vec::new(), host, warnings: host::warnings() };
     let mut seen = HashSet::new();
     for selector in &spec.targets {

@@ -6,7 +6,6 @@ mod verdict;
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::Context as _;
 use httpfault_common::contract::{
     Event, Exit, Injected, LeftBehind, Problem, Removed, RemovedReason, RunSpec, TargetReport,
 };
@@ -18,6 +17,7 @@ use crate::{
     clock::Deadline,
     control,
     fault::{Ended, Fault, Run},
+    keeper::Keeper,
     lease::Heart,
     preflight::{self, Preflight},
     report::Reporter,
@@ -25,11 +25,15 @@ use crate::{
     state::{self, Claim, Refusal, State},
     status,
     view::View,
-    watch,
 };
 
 /// Runs a fault in the foreground.
-pub(crate) async fn run(spec: RunSpec, args: &RunArgs, reporter: &Reporter) -> anyhow::Result<Exit> {
+pub(crate) async fn run(
+    spec: RunSpec,
+    args: &RunArgs,
+    reporter: &Reporter,
+    keeper: Keeper,
+) -> anyhow::Result<Exit> {
     // From here on a signal ends the run in order, wherever it is.
     let mut signals = Signals::listen()?;
     raise_file_limit();
@@ -55,15 +59,27 @@ pub(crate) async fn run(spec: RunSpec, args: &RunArgs, reporter: &Reporter) -> a
     }
     let deadline = Deadline::after(Duration::from_secs(spec.duration_secs));
     let claim = match Claim::take(written(&spec, &preflight, deadline)) {
-        Ok(claim) => Arc::new(claim),
+        Ok(claim) => claim,
         Err(Refusal::AlreadyRunning) => return already_running(&spec, reporter).await,
         Err(Refusal::Conflict(problem)) => return refused(&spec, &preflight, problem, reporter),
         Err(Refusal::Failed(why)) => return Err(why.context("claiming this host's state directory")),
     };
-    let outcome = inject_hold_remove(&spec, preflight, deadline, &claim, signals, args, reporter).await;
-    let released = Arc::into_inner(claim).context("a task outlived the run").and_then(Claim::release);
+    keeper.sweep(&spec.experiment_id)?;
+    let run = Run {
+        spec: Arc::new(spec.clone()),
+        heart: Arc::new(Heart::start()?),
+        keeper,
+        log_steering: args.output.log_steering,
+        stop: CancellationToken::new(),
+    };
+    let outcome = inject_hold_remove(&run, preflight, deadline, &claim, signals, reporter).await;
+    let released = claim.release();
 
-    let mut removed = outcome?;
+    let mut removed = match (outcome, &released) {
+        (Ok(removed), _) => removed,
+        (Err(why), Ok(())) => return Err(why),
+        (Err(why), Err(left)) => return Err(why.context(format!("its state is left behind: {left:#}"))),
+    };
     if let Err(why) = released {
         removed.left_behind.push(LeftBehind {
             what: format!("state of experiment {}", spec.experiment_id),
@@ -79,32 +95,24 @@ pub(crate) async fn run(spec: RunSpec, args: &RunArgs, reporter: &Reporter) -> a
 
 /// Everything between the claim and its release.
 async fn inject_hold_remove(
-    spec: &RunSpec,
+    run: &Run,
     preflight: Preflight,
     deadline: Deadline,
-    claim: &Arc<Claim>,
+    claim: &Claim,
     mut signals: Signals,
-    args: &RunArgs,
     reporter: &Reporter,
 ) -> anyhow::Result<Removed> {
-    watch::start(&spec.experiment_id)?;
+    let spec = &*run.spec;
     let mut orders = control::serve(&claim.socket())?;
-    let run = Run {
-        spec: Arc::new(spec.clone()),
-        heart: Arc::new(Heart::start()?),
-        claim: Arc::clone(claim),
-        log_steering: args.output.log_steering,
-        stop: CancellationToken::new(),
-    };
     let warnings = preflight.warnings.clone();
-    let injecting = inject::inject_all(preflight, &run, deadline, &mut signals, &mut orders).await;
+    let injecting = inject::inject_all(preflight, run, deadline, &mut signals, &mut orders).await;
     let inject::Injecting { faults, injected, failed, ended, stoppers } = injecting;
     if faults.is_empty() {
         let reason = ended.unwrap_or(RemovedReason::InjectionFailed);
         return Ok(verdict::removed(spec, None, reason, failed, Vec::new(), warnings));
     }
     let (injected_at, deadline) = (injected.at, injected.deadline);
-    let on = hold::On { run: &run, injected_at, deadline };
+    let on = hold::On { run, injected_at, deadline };
     let held = match ended {
         Some(reason) => on.ended(reason, faults, stoppers),
         None => {
@@ -136,7 +144,6 @@ async fn end_all(
         match one {
             Ok(one) => {
                 reports.push(one.report);
-                left_behind.extend(one.left_behind);
                 warnings.extend(one.warnings);
             }
             Err(why) => left_behind.push(LeftBehind {
@@ -159,7 +166,6 @@ fn written(spec: &RunSpec, preflight: &Preflight, deadline: Deadline) -> State {
         port: spec.port,
         status_code: spec.fault.status,
         namespaces: preflight.targets.iter().flatten().map(|target| target.netns.inode()).collect(),
-        filters: Vec::new(),
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use httpfault_common::abi::{address, flag};
+use serde::{Deserialize, Serialize};
 
 use crate::sockets::{Listener, covers};
 
@@ -28,7 +29,7 @@ pub(crate) struct InterfaceAddress {
 }
 
 /// What the kernel programs need to know, and where the application answers.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Scope {
     /// The namespace's addresses with `abi::address` flags.
     pub(crate) addresses: BTreeMap<IpAddr, u32>,

@@ -1,14 +1,13 @@
 //! What a run leaves on disk while it lives: `/run/httpfault/<experiment id>/`.
 //!
 //! `lock` is held by the agent for its whole life, so whether a fault is alive does not depend on what `state.json`
-//! says; that file tells who it was and which filters can outlive it.
+//! says; that file tells who it was.
 
 use std::{
     fs::{self, File, OpenOptions, Permissions},
     io,
     os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
 };
 
 use anyhow::{Context as _, bail};
@@ -17,11 +16,7 @@ use jiff::Timestamp;
 use procfs::process::FDTarget;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    datapath::{Filter, remove_filter},
-    netns::Netns,
-    sockets,
-};
+use crate::{netns::Netns, sockets};
 
 /// Root of all state. On a tmpfs, so a reboot, which ends every fault, clears it too.
 const ROOT: &str = "/run/httpfault";
@@ -39,16 +34,12 @@ pub(crate) struct State {
     pub(crate) status_code: u16,
     /// Inodes of the targets' network namespaces.
     pub(crate) namespaces: Vec<u64>,
-    /// What can outlive the agent.
-    #[serde(default)]
-    pub(crate) filters: Vec<Filter>,
 }
 
 /// The right to run an experiment on this host, until it is released or the process ends.
 #[derive(Debug)]
 pub(crate) struct Claim {
     dir: PathBuf,
-    state: Mutex<State>,
     _lock: File,
 }
 
@@ -101,9 +92,8 @@ impl Claim {
         let lock = open_lock(&dir.join(LOCK))?;
         // Whoever looks whether it is taken holds it, shared, for a moment.
         lock.lock().context("locking the experiment's state")?;
-        let claim = Self { dir, state: Mutex::new(state), _lock: lock };
-        claim.write(|_as_it_is| {})?;
-        Ok(claim)
+        write(&dir, &state)?;
+        Ok(Self { dir, _lock: lock })
     }
 
     /// Path of the control socket.
@@ -111,27 +101,9 @@ impl Claim {
         self.dir.join(SOCKET)
     }
 
-    /// Writes down a filter that can outlive the agent, or its newer form.
-    pub(crate) fn register(&self, filter: &Filter) -> anyhow::Result<()> {
-        let place = (filter.netns, filter.interface.clone(), filter.priority);
-        self.write(|state| {
-            state.filters.retain(|known| (known.netns, known.interface.clone(), known.priority) != place);
-            state.filters.push(filter.clone());
-        })
-    }
-
     /// Gives the claim back: nothing of the run is left on this host.
     pub(crate) fn release(self) -> anyhow::Result<()> {
         remove_dir(&self.dir)
-    }
-
-    fn write(&self, change: impl FnOnce(&mut State)) -> anyhow::Result<()> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        change(&mut state);
-        let fresh = self.dir.join(".state.json");
-        fs::write(&fresh, serde_json::to_vec(&*state)?)
-            .and_then(|()| fs::rename(&fresh, self.dir.join(STATE)))
-            .with_context(|| format!("writing {}", self.dir.join(STATE).display()))
     }
 }
 
@@ -158,12 +130,8 @@ impl Entry {
         Ok(entries()?.into_iter().find(|entry| entry.name == self.name))
     }
 
-    /// Removes what a dead agent left: its filters, then its state.
+    /// Removes what a dead agent left: its state. Everything else went with it.
     pub(crate) fn sweep(&self) -> anyhow::Result<()> {
-        for filter in self.state.iter().flat_map(|state| &state.filters) {
-            remove_filter(filter)
-                .with_context(|| format!("removing the filter on interface {}", filter.interface))?;
-        }
         remove_dir(&self.dir)
     }
 }
@@ -238,6 +206,13 @@ fn create_private(dir: &Path) -> anyhow::Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+fn write(dir: &Path, state: &State) -> anyhow::Result<()> {
+    let fresh = dir.join(".state.json");
+    fs::write(&fresh, serde_json::to_vec(state)?)
+        .and_then(|()| fs::rename(&fresh, dir.join(STATE)))
+        .with_context(|| format!("writing {}", dir.join(STATE).display()))
 }
 
 fn open_lock(path: &Path) -> anyhow::Result<File> {

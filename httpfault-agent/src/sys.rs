@@ -1,5 +1,8 @@
 //! The few system interfaces that no safe crate offers.
-#![expect(unsafe_code, reason = "getsockopt writes into memory that we give it, AsyncFd asks for a promise")]
+#![expect(
+    unsafe_code,
+    reason = "getsockopt writes into memory that we give it, AsyncFd asks for a promise, fork makes a second process"
+)]
 
 use std::{
     io, mem,
@@ -26,10 +29,33 @@ pub(crate) fn netns_cookie(socket: impl AsFd) -> io::Result<u64> {
     Ok(cookie)
 }
 
-/// Registers a descriptor, a pidfd for example, to wait until it is readable.
-pub(crate) fn readable(descriptor: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
+/// Registers a descriptor with Tokio.
+pub(crate) fn async_fd(descriptor: OwnedFd, interest: Interest) -> io::Result<AsyncFd<OwnedFd>> {
     // SAFETY: an OwnedFd is the same open descriptor for as long as it lives.
-    Ok(unsafe { AsyncFd::register_with_interest(descriptor, Interest::READABLE) }?)
+    Ok(unsafe { AsyncFd::register_with_interest(descriptor, interest) }?)
+}
+
+/// Makes two processes of this one; true in the new one. Only while this process has one thread.
+pub(crate) fn fork() -> io::Result<bool> {
+    // SAFETY: with one thread no lock is held by another one, which is what makes code after fork() unsafe.
+    Ok(unsafe { nix::unistd::fork() }?.is_child())
+}
+
+/// Whether a socket filter is attached to a socket. The kernel gives out the instructions of a classic one, and refuses
+/// those of another one (sk_get_filter() in net/core/filter.c).
+pub(crate) fn has_filter(socket: impl AsFd) -> io::Result<bool> {
+    let mut length: libc::socklen_t = 0;
+    // SAFETY: a length of zero asks for the number of instructions; nothing is written but that number.
+    let failed = unsafe {
+        libc::getsockopt(
+            socket.as_fd().as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_GET_FILTER,
+            std::ptr::null_mut(),
+            &raw mut length,
+        )
+    };
+    Ok(failed != 0 || length > 0)
 }
 
 fn getsockopt<T: Copy>(

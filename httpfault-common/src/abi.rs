@@ -1,9 +1,12 @@
 //! Kernel <-> agent: map names, map values and counter indices.
 //!
 //! Plain integers with explicit padding: the kernel sees bytes, so no enum, no `bool`, no `Option`.
+//! New connections are here, [`existing`] ones in a file and an object of their own.
 //! Addresses are four words as they lie in memory, in network order; an IPv4 address is its IPv4-mapped form
 //! (RFC 4291 section 2.5.5.2).
 //! Ports are in host order. Times are nanoseconds of `CLOCK_BOOTTIME`, which is what `bpf_ktime_get_boot_ns` reads.
+
+pub mod existing;
 
 /// Names of the programs in the object.
 pub mod program {
@@ -12,7 +15,6 @@ pub mod program {
     pub const CONNECT6: &str = "httpfault_conn6";
     pub const GETPEERNAME4: &str = "httpfault_peer4";
     pub const GETPEERNAME6: &str = "httpfault_peer6";
-    pub const RESET: &str = "httpfault_reset";
 }
 
 /// Names of the maps in the object.
@@ -29,8 +31,6 @@ pub mod map {
     pub const COUNTERS: &str = "COUNTERS";
     /// `LruHashMap<u64, Peer>`: socket cookie of an in-task client -> where it wanted to go.
     pub const REDIRECTED: &str = "REDIRECTED";
-    /// `LruHashMap<Flow, u8>`: existing connections that were answered with a reset, to count each one once.
-    pub const RESETS: &str = "RESETS";
     /// `Array<Peer>`, one entry: the agent's own probe connection, the only loopback peer that is steered.
     pub const PROBE: &str = "PROBE";
 }
@@ -62,7 +62,7 @@ pub const fn octets_of(address: Address) -> [u8; 16] {
 
 /// Capacity of [`map::ADDRESSES`]. More addresses than this in one namespace is a preflight error.
 pub const MAX_ADDRESSES: u32 = 1024;
-/// Capacity of [`map::REDIRECTED`] and [`map::RESETS`]; the oldest entry goes first.
+/// Capacity of [`map::REDIRECTED`]; the oldest entry goes first.
 pub const MAX_FLOWS: u32 = 16_384;
 
 /// Flags of a value in [`map::ADDRESSES`].
@@ -92,8 +92,6 @@ pub mod responder {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Config {
-    /// Id of the target container's cgroup (inode of its cgroup v2 directory); 0 where there is none.
-    pub cgroup_id: u64,
     /// `SO_NETNS_COOKIE` of the target's namespace; 0 where the kernel cannot tell it (before 5.14).
     pub netns_cookie: u64,
     /// TARGET_SERVICE_PORT.
@@ -102,8 +100,7 @@ pub struct Config {
     pub proxy_port: u32,
     /// [`flag`] bits.
     pub flags: u32,
-    /// Depth of the target's cgroup below the root, for `bpf_skb_ancestor_cgroup_id`.
-    pub cgroup_level: u32,
+    pub pad: u32,
 }
 
 /// Until when steering is allowed.
@@ -123,16 +120,6 @@ pub struct Peer {
     pub address: Address,
     pub port: u32,
     pub pad: u32,
-}
-
-/// One connection as the target sees it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(C)]
-pub struct Flow {
-    pub remote: Address,
-    pub local: Address,
-    pub remote_port: u32,
-    pub local_port: u32,
 }
 
 /// Indices of [`map::COUNTERS`]: one for every outcome and for every reason to refuse.
@@ -163,24 +150,15 @@ pub mod counter {
     pub const LOCAL_NOT_STORED: u32 = 11;
     /// getpeername answered with the original destination.
     pub const PEERNAME: u32 = 12;
-    /// Existing connection answered with a reset (each one once).
-    pub const RESET: u32 = 13;
-    /// Packet of an existing connection passed on: its socket belongs to another cgroup.
-    pub const RESET_OTHER_CGROUP: u32 = 14;
-    /// Packet passed on: no established socket for it.
-    pub const RESET_NO_SOCKET: u32 = 15;
-    /// Packet passed on: the kernel refused an assignment.
-    pub const RESET_ASSIGN: u32 = 16;
     /// Connection attempt, not steered, to another port of the target: feeds "wrong port?" in the report.
-    pub const OTHER_PORT: u32 = 17;
-    pub const COUNT: u32 = 18;
+    pub const OTHER_PORT: u32 = 13;
+    pub const COUNT: u32 = 14;
 }
 
 const _: () = {
-    assert!(size_of::<Config>() == 32);
+    assert!(size_of::<Config>() == 24);
     assert!(size_of::<Lease>() == 16);
     assert!(size_of::<Peer>() == 24);
-    assert!(size_of::<Flow>() == 40);
 };
 
 #[cfg(feature = "aya")]
@@ -195,6 +173,4 @@ mod pod {
     unsafe impl aya::Pod for super::Lease {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::Peer {}
-    // SAFETY: as above.
-    unsafe impl aya::Pod for super::Flow {}
 }

@@ -1,7 +1,7 @@
 //! The kernel side of httpfault: which connections go to the responder.
 //!
-//! One job per hook: `steer` takes new connections from outside, `local` takes clients inside the task, `pooled`
-//! resets connections that existed before the fault. `scope` answers "is it ours, and may we?" for all of them.
+//! One job per hook: `steer` takes new connections from outside, `local` takes clients inside the task. `scope` answers
+//! "is it ours, and may we?" for both. Connections that existed before the fault are the other object's, `existing`.
 //!
 //! Every program fails open: whatever is in doubt goes on to the application, and is counted.
 #![no_std]
@@ -10,23 +10,19 @@
 
 mod steer;
 mod local;
-mod pooled;
-mod packet;
 mod scope;
 mod maps;
 mod count;
 
 use aya_ebpf::{
-    macros::{cgroup_sock_addr, classifier, sk_lookup},
-    programs::{SkLookupContext, SockAddrContext, TcContext},
+    macros::{cgroup_sock_addr, sk_lookup},
+    programs::{SkLookupContext, SockAddrContext},
 };
 
 /// `SK_PASS`: the lookup goes on, with the socket that was assigned or with the kernel's own choice.
 const SK_PASS: u32 = 1;
 /// The system call goes on.
 const PROCEED: i32 = 1;
-/// `TC_ACT_UNSPEC`, also `TCX_NEXT`: the packet goes on to the next filter, if any.
-const NEXT_FILTER: i32 = -1;
 
 /// New connections from outside the target's network namespace.
 #[sk_lookup]
@@ -61,13 +57,6 @@ fn httpfault_peer4(ctx: SockAddrContext) -> i32 {
 fn httpfault_peer6(ctx: SockAddrContext) -> i32 {
     local::getpeername(&ctx, local::Socket::V6);
     PROCEED
-}
-
-/// Packets of connections that existed before the fault.
-#[classifier]
-fn httpfault_reset(ctx: TcContext) -> i32 {
-    pooled::reset(&ctx);
-    NEXT_FILTER
 }
 
 #[panic_handler]

@@ -5,9 +5,7 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, SockMap},
 };
-use httpfault_common::abi::{
-    Address, Config, Flow, Lease, MAX_ADDRESSES, MAX_FLOWS, Peer, counter, responder,
-};
+use httpfault_common::abi::{Address, Config, Lease, MAX_ADDRESSES, MAX_FLOWS, Peer, counter, responder};
 
 #[map]
 pub(crate) static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
@@ -21,7 +19,5 @@ pub(crate) static RESPONDER: SockMap = SockMap::with_max_entries(responder::COUN
 pub(crate) static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(counter::COUNT, 0);
 #[map]
 pub(crate) static REDIRECTED: LruHashMap<u64, Peer> = LruHashMap::with_max_entries(MAX_FLOWS, 0);
-#[map]
-pub(crate) static RESETS: LruHashMap<Flow, u8> = LruHashMap::with_max_entries(MAX_FLOWS, 0);
 #[map]
 pub(crate) static PROBE: Array<Peer> = Array::with_max_entries(1, 0);

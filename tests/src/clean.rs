@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fs, io::ErrorKind, path::Path, time::Duration};
 use anyhow::{Context, Result, bail};
 use aya::programs::{ProgramError, links::LinkError, loaded_links, loaded_programs};
 
-use crate::{command::output, netns::Namespace, wait};
+use crate::{netns::Namespace, wait};
 
 /// Names of our kernel programs begin so (`abi::program`).
 const PROGRAMS: &str = "httpfault_";
@@ -43,8 +43,8 @@ impl Traces {
         Ok(Self::now()?.links.difference(&self.links).count())
     }
 
-    /// An error that names whatever is there and was not at the time of `self`, and whatever `namespaces` hold: a
-    /// TC filter, or a listener on the proxy port.
+    /// An error that names whatever is there and was not at the time of `self`, and a listener on the proxy port in any
+    /// of `namespaces`.
     pub fn none_but_these(&self, namespaces: &[(&Namespace, u16)]) -> Result<()> {
         let clean = wait::until("every trace to be gone", FREED, || Ok(self.added(namespaces)?.is_empty()));
         clean.map(drop).or_else(|_late| {
@@ -67,7 +67,6 @@ impl Traces {
             if namespace.listens(*proxy_port)? {
                 added.push(format!("a listener on port {proxy_port} in {}", namespace.path().display()));
             }
-            added.extend(filters(namespace)?);
         }
         Ok(added)
     }
@@ -122,17 +121,4 @@ fn agents() -> Result<BTreeSet<i32>> {
         })
     };
     Ok(all.flatten().filter(is_agent).map(|process| process.pid).collect())
-}
-
-/// TC filters in the namespace, one line each.
-fn filters(namespace: &Namespace) -> Result<Vec<String>> {
-    let interfaces = output(namespace.command("ip").args(["-json", "link", "show"]))?;
-    let interfaces: Vec<serde_json::Value> =
-        serde_json::from_str(&interfaces).context("reading ip's JSON")?;
-    let mut found = Vec::new();
-    for name in interfaces.iter().filter_map(|interface| interface["ifname"].as_str()) {
-        let shown = output(namespace.command("tc").args(["filter", "show", "dev", name, "ingress"]))?;
-        found.extend(shown.lines().map(|line| format!("TC filter on {name}: {line}")));
-    }
-    Ok(found)
 }

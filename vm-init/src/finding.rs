@@ -36,8 +36,6 @@ pub(crate) enum Host {
     Full,
     /// Control groups in version 1 alone, as on Amazon Linux 2.
     LegacyCgroups,
-    /// The modules cls_bpf and sch_ingress, which the TC classifier needs before Linux 6.6.
-    NoClassifier,
 }
 
 /// What is looked at.
@@ -114,7 +112,6 @@ impl fmt::Display for Host {
         f.write_str(match self {
             Self::Full => "full",
             Self::LegacyCgroups => "legacy-cgroups",
-            Self::NoClassifier => "no-classifier",
         })
     }
 }
@@ -123,7 +120,7 @@ impl std::str::FromStr for Host {
     type Err = String;
 
     fn from_str(name: &str) -> Result<Self, String> {
-        [Self::Full, Self::LegacyCgroups, Self::NoClassifier]
+        [Self::Full, Self::LegacyCgroups]
             .into_iter()
             .find(|host| host.to_string() == name)
             .ok_or_else(|| format!("there is no host {name:?}"))

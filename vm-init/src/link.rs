@@ -1,16 +1,12 @@
-//! Links, addresses and queueing disciplines, over rtnetlink.
+//! Links and addresses, over rtnetlink.
 
 use std::{net::IpAddr, os::fd::AsRawFd};
 
 use anyhow::{Context, Result};
-use futures_util::TryStreamExt as _;
 use nix::net::if_::if_nametoindex;
 use rtnetlink::{
     Handle, LinkUnspec, LinkVeth,
-    packet_route::{
-        address::{AddressAttribute, AddressFlags},
-        tc::{TcAttribute, TcMessage},
-    },
+    packet_route::address::{AddressAttribute, AddressFlags},
 };
 
 use crate::netns::Netns;
@@ -37,14 +33,6 @@ pub(crate) fn connect(left: End<'_>, right: End<'_>) -> Result<()> {
         up(&end).with_context(|| format!("configuring {}", end.interface))?;
     }
     Ok(())
-}
-
-/// Whether any interface has a clsact qdisc.
-pub(crate) fn has_clsact(netns: &Netns) -> Result<bool> {
-    let qdiscs: Vec<TcMessage> = ask(netns, async |links| links.qdisc().get().execute().try_collect().await)?;
-    let is_clsact =
-        |attribute: &TcAttribute| matches!(attribute, TcAttribute::Kind(kind) if kind == "clsact");
-    Ok(qdiscs.iter().any(|qdisc| qdisc.attributes.iter().any(is_clsact)))
 }
 
 fn up(end: &End<'_>) -> Result<()> {

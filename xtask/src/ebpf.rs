@@ -1,4 +1,4 @@
-//! `cargo xtask ebpf`: the kernel programs alone, and what is in their object.
+//! `cargo xtask ebpf`: the kernel programs alone, and what is in their objects.
 
 mod programs;
 
@@ -18,18 +18,20 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     let toolchain = Toolchain::find()?;
-    let object = toolchain.build(process::root(), &Metadata::read()?.target_directory.join("ebpf"))?;
-    if !object.warnings.is_empty() {
-        eprintln!("{}", object.warnings);
+    let objects = toolchain.build(process::root(), &Metadata::read()?.target_directory.join("ebpf"))?;
+    if !objects.warnings.is_empty() {
+        eprintln!("{}", objects.warnings);
     }
 
-    let path = object.path.display();
-    let bytes = fs::read(&object.path).with_context(|| format!("reading {path}"))?;
-    let programs = programs::read(&bytes).with_context(|| format!("reading the programs of {path}"))?;
-    say::line(programs::table(&programs));
-    say::line(format_args!("{path}: {} bytes", bytes.len()));
+    for file in [&objects.new_connections, &objects.existing_connections] {
+        let path = file.display();
+        let bytes = fs::read(file).with_context(|| format!("reading {path}"))?;
+        let programs = programs::read(&bytes).with_context(|| format!("reading the programs of {path}"))?;
+        say::line(programs::table(&programs));
+        say::line(format_args!("{path}: {} bytes", bytes.len()));
+    }
     say::line(format_args!("built by {toolchain}"));
-    if args.deny_warnings && !object.warnings.is_empty() {
+    if args.deny_warnings && !objects.warnings.is_empty() {
         bail!("the kernel programs build with warnings");
     }
     Ok(())

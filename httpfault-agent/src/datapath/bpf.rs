@@ -217,6 +217,26 @@ pub(super) fn link(program: impl AsFd, target: impl AsFd, attach: u32) -> io::Re
     unsafe { descriptor(LINK_CREATE, &mut attr) }
 }
 
+/// Attaches a program to a socket as its filter; an earlier filter is replaced.
+pub(super) fn attach_filter(socket: impl AsFd, program: BorrowedFd<'_>) -> io::Result<()> {
+    set_option(socket, libc::SO_ATTACH_BPF, program.as_raw_fd())
+}
+
+/// Takes the filter off a socket.
+pub(super) fn detach_filter(socket: impl AsFd) -> io::Result<()> {
+    // The value is asked for, and not looked at.
+    set_option(socket, libc::SO_DETACH_BPF, 0)
+}
+
+fn set_option(socket: impl AsFd, name: libc::c_int, value: libc::c_int) -> io::Result<()> {
+    let length = libc::socklen_t::try_from(size_of_val(&value)).map_err(io::Error::other)?;
+    let socket = socket.as_fd().as_raw_fd();
+    // SAFETY: the value is an integer that lives during the call, as long as the kernel is told.
+    let failed =
+        unsafe { libc::setsockopt(socket, libc::SOL_SOCKET, name, (&raw const value).cast(), length) };
+    if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 /// The kernel's id of a loaded program.
 pub(super) fn program_id(program: BorrowedFd<'_>) -> io::Result<u32> {
     let told = std::fs::read_to_string(format!("/proc/self/fdinfo/{}", program.as_raw_fd()))?;

@@ -1,4 +1,4 @@
-//! The kernel programs that build.rs embedded, one object for every kernel from 5.10 on: made and loaded for one target.
+//! The kernel programs that build.rs embedded, the same for every kernel from 5.10 on: made and loaded.
 
 use std::{
     collections::HashMap,
@@ -14,11 +14,35 @@ use nix::sys::resource::{Resource, setrlimit};
 
 use super::bpf::{self, NewMap, NewProgram};
 
-mod embedded {
+mod new_connections {
     use super::{CStr, Map, Program};
 
-    include!(concat!(env!("OUT_DIR"), "/kernel_programs.rs"));
+    include!(concat!(env!("OUT_DIR"), "/new_connections.rs"));
 }
+
+mod existing_connections {
+    use super::{CStr, Map, Program};
+
+    include!(concat!(env!("OUT_DIR"), "/existing_connections.rs"));
+}
+
+/// An object as it was embedded.
+pub(super) struct Image {
+    maps: &'static [Map],
+    programs: &'static [Program],
+    license: &'static CStr,
+}
+
+pub(super) static NEW_CONNECTIONS: Image = Image {
+    maps: &new_connections::MAPS,
+    programs: &new_connections::PROGRAMS,
+    license: new_connections::LICENSE,
+};
+pub(super) static EXISTING_CONNECTIONS: Image = Image {
+    maps: &existing_connections::MAPS,
+    programs: &existing_connections::PROGRAMS,
+    license: existing_connections::LICENSE,
+};
 
 // build.rs can't see the crate of the programs' log.
 const _: () = assert!(aya_log::Level::Info as u8 == 3);
@@ -57,9 +81,9 @@ const CONSTANT: u32 = 32;
 /// What the verifier has to say of a program that it refuses.
 const VERIFIER_LOG: usize = 1 << 18;
 
-/// The object's maps, and its programs that were loaded.
-#[derive(Debug)]
+/// An object's maps, and its programs that were loaded.
 pub(super) struct Object {
+    image: &'static Image,
     maps: Vec<OwnedFd>,
     programs: HashMap<&'static str, Loaded>,
 }
@@ -73,21 +97,21 @@ struct Loaded {
 impl Object {
     /// Makes every map and loads the programs with these names. With logging off the log statements are dead code to
     /// the verifier.
-    pub(super) fn load(names: &[&str], log_steering: bool) -> anyhow::Result<Self> {
+    pub(super) fn load(image: &'static Image, names: &[&str], log_steering: bool) -> anyhow::Result<Self> {
         let make = |map| make_map(map, log_steering).with_context(|| format!("making the map {}", map.name));
-        let maps = embedded::MAPS.iter().map(make).collect::<anyhow::Result<Vec<_>>>()?;
+        let maps = image.maps.iter().map(make).collect::<anyhow::Result<Vec<_>>>()?;
         let mut programs = HashMap::new();
-        for program in embedded::PROGRAMS.iter().filter(|program| names.contains(&program.name)) {
-            let loaded = load_program(program, &maps)
+        for program in image.programs.iter().filter(|program| names.contains(&program.name)) {
+            let loaded = load_program(program, image.license, &maps)
                 .with_context(|| format!("loading the kernel program {}", program.name))?;
             programs.insert(program.name, Loaded { program: loaded, attach: program.attach });
         }
-        Ok(Self { maps, programs })
+        Ok(Self { image, maps, programs })
     }
 
     /// A map.
     pub(super) fn descriptor(&self, name: &str) -> anyhow::Result<&OwnedFd> {
-        let place = embedded::MAPS.iter().position(|map| map.name == name);
+        let place = self.image.maps.iter().position(|map| map.name == name);
         let map = place.and_then(|place| self.maps.get(place));
         map.with_context(|| format!("the object has no map {name}"))
     }
@@ -153,15 +177,10 @@ fn make_map(map: &Map, log_steering: bool) -> io::Result<OwnedFd> {
     Ok(made)
 }
 
-fn load_program(program: &Program, maps: &[OwnedFd]) -> anyhow::Result<OwnedFd> {
+fn load_program(program: &Program, license: &CStr, maps: &[OwnedFd]) -> anyhow::Result<OwnedFd> {
     let code = with_descriptors(program.code, maps)?;
-    let new = NewProgram {
-        name: program.name,
-        kind: program.kind,
-        attach: program.attach,
-        code: &code,
-        license: embedded::LICENSE,
-    };
+    let new =
+        NewProgram { name: program.name, kind: program.kind, attach: program.attach, code: &code, license };
     bpf::load_program(&new, None).map_err(|why| {
         // Once more for those who want to know why: the verifier's log is thousands of lines.
         if log::log_enabled!(log::Level::Info) {
@@ -174,7 +193,7 @@ fn load_program(program: &Program, maps: &[OwnedFd]) -> anyhow::Result<OwnedFd> 
     })
 }
 
-/// The instructions with the descriptors of this target's maps.
+/// The instructions with the descriptors of the maps that were made.
 fn with_descriptors(code: &[u64], maps: &[OwnedFd]) -> anyhow::Result<Vec<u64>> {
     use std::os::fd::AsRawFd as _;
     let mut code = code.to_vec();

@@ -1,7 +1,7 @@
 //! What the host must offer: privileges, and a kernel with the programs that are used.
 
 use caps::{CapSet, Capability};
-use httpfault_common::contract::{ExistingConnections, Problem};
+use httpfault_common::contract::Problem;
 
 use crate::datapath;
 
@@ -15,16 +15,12 @@ const NEEDED: [(&[Capability], &str); 3] = [
         "reading /proc of other users' processes",
     ),
 ];
-/// Only where existing connections are reset by a netlink filter.
-const FILTERS: (&[Capability], &str) = (&[Capability::CAP_NET_ADMIN], "--existing-connections reset");
 
 /// What is missing on this host.
-pub(super) fn problems(existing: ExistingConnections) -> Vec<Problem> {
+pub(super) fn problems() -> Vec<Problem> {
     let mut problems = Vec::new();
-    let by_filter = existing == ExistingConnections::Reset && datapath::resets_by_filter();
     let missing: Vec<String> = NEEDED
         .iter()
-        .chain(by_filter.then_some(&FILTERS))
         .filter(|(any, _)| {
             !any.iter().any(|one| caps::has_cap(None, CapSet::Effective, *one).unwrap_or(false))
         })

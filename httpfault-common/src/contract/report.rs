@@ -143,13 +143,27 @@ pub struct Counters {
     /// Connections of clients that were open when the fault started.
     #[serde(skip_serializing_if = "is_zero")]
     pub existing_found: u64,
+    /// Of them: ended in order.
     #[serde(skip_serializing_if = "is_zero")]
     pub existing_drained: u64,
+    /// Of them: reset.
     #[serde(skip_serializing_if = "is_zero")]
     pub existing_reset: u64,
-    /// Those still open at the end.
+    /// Of them: left alone, because they carried TLS.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub existing_tls: u64,
+    /// Of them: left alone, because they carried WebSocket.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub existing_websocket: u64,
+    /// Of them: left alone, because they carried nothing that is known.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub existing_not_http: u64,
+    /// Of them: still open at the end.
     #[serde(skip_serializing_if = "is_zero")]
     pub existing_still_open: u64,
+    /// Requests that went over them to the application while the fault was on.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub existing_escaped: u64,
     /// New connections that the kernel programs passed to the application because of a doubt (lease, socket).
     #[serde(skip_serializing_if = "is_zero")]
     pub passed_open: u64,

@@ -73,12 +73,12 @@ impl fmt::Display for TargetSelector {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExistingConnections {
-    /// Closed gracefully as soon as they are idle.
+    /// Ended in order between two requests; what is not HTTP is left alone.
     #[default]
     Drain,
     /// Left alone and counted.
     Keep,
-    /// Reset by the kernel at their next packet.
+    /// Reset at their next request.
     Reset,
 }
 

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use httpfault_common::contract::{CheckReport, RemoveReport, RemovedReason};
 use nix::sys::signal::Signal;
 
-use super::{Looker, STATUS, Seen, expect_fault, expect_nothing_left, works};
+use super::{Looker, STATUS, Seen, expect_fault, expect_nothing_left, pooled, works};
 use crate::{
     agent::{self, Agent},
     finding::{Feature, Host},
@@ -44,21 +44,23 @@ pub(super) fn forward(looker: &mut Looker<'_>) -> Result<()> {
         let (removed, code) = agent.ended()?;
         ensure!(code == 0 && removed.reason == RemovedReason::Deadline, "exit code {code}: {removed:?}");
         site.expect_real()?;
-        expect_nothing_left(site, "forward")?;
+        expect_nothing_left("forward")?;
         works("exit code 0")
     })
 }
 
-/// With the filter that can outlive the agent, where the host can have one.
+/// With connections that the keeper has begun with.
 pub(super) fn kill(looker: &mut Looker<'_>) -> Result<()> {
     looker.look(Feature::Kill, |site| {
-        let existing = if site.host == Host::Full { "reset" } else { "keep" };
-        let mut agent = Agent::inject(site, "kill", &["--existing-connections", existing])?;
+        let mut held = pooled(site)?;
+        let mut agent = Agent::inject(site, "kill", &["--existing-connections", "reset"])?;
         expect_fault(site)?;
         agent.signal(Signal::SIGKILL)?;
         agent.wait()?;
         site.expect_real().context("right after SIGKILL")?;
-        let swept = expect_nothing_left(site, "kill")?;
+        let swept = expect_nothing_left("kill")?;
+        let answer = held.get().context("on the pooled connection")?;
+        ensure!(answer.is_real(), "the pooled connection was answered {answer:?}");
         works(format!("swept {:.1} s later", swept.as_secs_f64()))
     })
 }
@@ -80,6 +82,6 @@ fn stopped(site: &Site) -> Result<Seen> {
     ensure!(code == 0, "remove: exit code {code}: {report:?}");
     agent.wait()?;
     site.expect_real()?;
-    expect_nothing_left(site, "stop")?;
+    expect_nothing_left("stop")?;
     works(format!("after {:.1} s", took.as_secs_f64()))
 }

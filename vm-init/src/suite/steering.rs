@@ -39,7 +39,7 @@ pub(super) fn look(looker: &mut Looker<'_>) -> Result<()> {
         let (removed, code) = agent.ended()?;
         ensure!(code == 130, "exit code {code}: {removed:?}");
         site.expect_real()?;
-        expect_nothing_left(site, EXPERIMENT)?;
+        expect_nothing_left(EXPERIMENT)?;
         works("exit code 130")
     })
 }

@@ -86,7 +86,7 @@ mod tests {
         };
         add(".text", "_RNvCs1234_5crate4deny", SymbolKind::Text, 500);
         add("sk_lookup", "steer", SymbolKind::Text, 20);
-        add("classifier", "reset", SymbolKind::Text, 30);
+        add("socket", "gate", SymbolKind::Text, 30);
         add("maps", "CONFIG", SymbolKind::Data, 4);
         object.write().unwrap()
     }
@@ -95,7 +95,7 @@ mod tests {
     fn programs_come_before_shared_functions_and_the_largest_first() {
         let programs = read(&object()).unwrap();
         let names: Vec<&str> = programs.iter().map(|program| program.name.as_str()).collect();
-        assert_eq!(names, ["reset", "steer", "deny"]);
+        assert_eq!(names, ["gate", "steer", "deny"]);
     }
 
     #[test]

@@ -38,13 +38,12 @@ impl Need {
 }
 
 #[rustfmt::skip] // A table.
-pub(super) const NEEDS: [Need; 18] = [
+pub(super) const NEEDS: [Need; 17] = [
     Need::new("dockerd", &["docker.io"], Some("docker"), "targets are containers of a real Docker engine"),
     Need::new("docker", &["docker.io"], Some("docker"), "starts and inspects those containers"),
     Need::new("dpkg", &["dpkg"], Some("dpkg"), "unpacks nginx from its package"),
     Need::new("nginx", &[], Some("nginx"), "the application in the containers"),
     Need::new("ip", &["iproute2"], Some("iproute"), "network namespaces, links and addresses of the tests"),
-    Need::new("tc", &["iproute2"], Some("iproute-tc"), "shows that no traffic control filter is left"),
     Need::new("nsenter", &["util-linux"], Some("util-linux"), "runs clients inside a target's namespaces"),
     Need::new("curl", &["curl"], Some("curl"), "an HTTP client that others have, HTTP/2 included"),
     Need::new("openssl", &["openssl"], Some("openssl"), "certificate of the TLS target, and a TLS client"),

@@ -23,6 +23,7 @@ const BOUNDARIES: [Boundary; 3] = [
         may: &[
             "httpfault-ebpf/",
             "httpfault-common/src/abi.rs",
+            "httpfault-common/src/abi/",
             "httpfault-agent/src/datapath/bpf.rs",
             "httpfault-agent/src/memory.rs",
             "httpfault-agent/src/netns.rs",
@@ -38,6 +39,7 @@ const BOUNDARIES: [Boundary; 3] = [
             "httpfault-agent/src/datapath.rs",
             "httpfault-agent/src/datapath/",
             "httpfault-common/src/abi.rs",
+            "httpfault-common/src/abi/",
             // Relocates the object while the agent is built.
             "ebpf-build/src/image.rs",
         ],

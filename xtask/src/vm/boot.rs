@@ -17,7 +17,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use super::{
-    finding::{Finding, Host, MARK},
+    finding::{Finding, MARK},
     image,
     modules::Modules,
     qemu,
@@ -35,9 +35,8 @@ const PATIENCE: Duration = Duration::from_secs(300);
 /// What is shown of the console when a machine ended early.
 const LAST_LINES: usize = 15;
 
-/// Modules that the suite needs everywhere, and those of the TC classifier before Linux 6.6.
+/// Modules that the suite needs.
 const NETWORK: [&str; 2] = ["veth", "tcp_diag"];
-const CLASSIFIER: [&str; 2] = ["sch_ingress", "cls_bpf"];
 
 /// Packages, programs, images and logs.
 #[derive(Debug)]
@@ -81,8 +80,7 @@ impl Lab {
         let release = package.strip_prefix("linux-image-").unwrap_or(&package).to_owned();
 
         let modules = Modules::read(&files.join("lib/modules").join(&release))?;
-        let wanted: &[&str] = if row.host == Host::NoClassifier { &[] } else { &CLASSIFIER };
-        let modules = modules.in_order(&[&NETWORK, wanted].concat())?;
+        let modules = modules.in_order(&NETWORK)?;
         let programs = self.programs(kernel.arch)?;
         let initrd = self.directory.join(format!("{}.initrd", row.name));
         image::write(&initrd, &programs.init, &programs.agent, modules)?;

@@ -76,17 +76,15 @@ fn meaning(feature: Feature) -> &'static str {
         Feature::InTask6 => "the same, IPv6 and IPv4-mapped",
         Feature::OtherCgroup => "a process of another cgroup in the same namespace reaches the application",
         Feature::Keep => "`keep`: a pooled connection stays with the application",
-        Feature::Drain => "`drain`: a pooled connection ends in order",
-        Feature::Reset => {
-            "`reset`: a pooled connection is reset at its next request; filter and qdisc go at the end"
-        }
+        Feature::Drain => "`drain`: a pooled connection ends in order after its next answer",
+        Feature::Reset => "`reset`: a pooled connection is reset at its next request",
         Feature::Forward => "`--modify-response-body false`: the application's body with another status",
         Feature::Status => "`status` shows the fault and its counters",
         Feature::Deadline => "a run ends by itself at its deadline, with 0",
         Feature::Signal => "SIGTERM ends it, with 130, and the application answers",
         Feature::Remove => "`remove --all` ends it; nothing is left",
         Feature::Kill => {
-            "SIGKILL: the next connection reaches the application; the watcher removes what is left"
+            "SIGKILL: the next connection reaches the application; the keeper removes what is left"
         }
         Feature::Stop => "SIGSTOP: the application answers within 3 s",
     }

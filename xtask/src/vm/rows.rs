@@ -33,7 +33,7 @@ const V6_12: Kernel =
 const V6_1_ARM: Kernel =
     Kernel { suite: Suite::Bookworm, arch: Arch::Aarch64, metapackage: "linux-image-cloud-arm64" };
 
-pub(super) const ROWS: [Row; 7] = [
+pub(super) const ROWS: [Row; 6] = [
     Row {
         name: "5.10",
         kernel: Some(V5_10),
@@ -46,14 +46,14 @@ pub(super) const ROWS: [Row; 7] = [
         kernel: Some(V6_1),
         host: Host::Full,
         ci: true,
-        reason: "the ECS-optimised Amazon Linux 2023 image; netlink filters, no TCX",
+        reason: "the ECS-optimised Amazon Linux 2023 image",
     },
     Row {
         name: "6.12",
         kernel: Some(V6_12),
         host: Host::Full,
         ci: false,
-        reason: "later kernels of Amazon Linux 2023; TCX links",
+        reason: "later kernels of Amazon Linux 2023",
     },
     Row {
         name: "6.1-arm64",
@@ -68,13 +68,6 @@ pub(super) const ROWS: [Row; 7] = [
         host: Host::LegacyCgroups,
         ci: false,
         reason: "Amazon Linux 2: containers in cgroup v1",
-    },
-    Row {
-        name: "6.1-no-classifier",
-        kernel: Some(V6_1),
-        host: Host::NoClassifier,
-        ci: false,
-        reason: "a host without the modules sch_ingress and cls_bpf",
     },
     Row {
         name: "running",

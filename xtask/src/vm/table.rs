@@ -112,11 +112,10 @@ pub(super) fn word(outcome: Outcome) -> &'static str {
 fn allowed(host: Host, feature: Feature, outcome: Outcome) -> bool {
     match outcome {
         Outcome::Works => true,
-        Outcome::Refused => host != Host::Full && feature == Feature::Reset,
         Outcome::Warned => {
             host == Host::LegacyCgroups && matches!(feature, Feature::InTask4 | Feature::InTask6)
         }
-        Outcome::Failed => false,
+        Outcome::Refused | Outcome::Failed => false,
     }
 }
 
@@ -147,8 +146,6 @@ mod tests {
     #[test]
     fn only_a_host_that_lacks_something_may_refuse_and_only_what_needs_it() {
         assert_eq!(Table::new(vec![column(0, Outcome::Refused)]).failures().len(), Feature::ALL.len());
-        let without_classifier = Table::new(vec![column(5, Outcome::Refused)]).failures();
-        assert_eq!(without_classifier.len(), Feature::ALL.len() - 1);
         let legacy = Table::new(vec![column(4, Outcome::Warned)]).failures();
         assert_eq!(legacy.len(), Feature::ALL.len() - 2);
     }

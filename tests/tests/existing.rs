@@ -31,21 +31,82 @@ fn counters(agent: Agent) -> Result<Counters> {
     Ok(agent.terminate()?.target()?.counters)
 }
 
+/// A request over HTTP/1 whose answer ends the connection at the latest one second after it.
+fn answered_then_ended(connection: &mut Connection) -> Result<()> {
+    assert!(
+        connection.get("/")?.is_real(),
+        "one that says nothing is left alone, its next request is answered"
+    );
+    let unexpected = connection.rest().context("waiting for an orderly close")?;
+    assert!(unexpected.is_empty(), "{:?}", String::from_utf8_lossy(&unexpected));
+    Ok(())
+}
+
 #[test]
-fn drain_closes_idle_connections_in_order() -> Result<()> {
+fn drain_ends_connections_in_order_after_an_answer() -> Result<()> {
     let site = Site::take("drain")?;
     let mut pool = pool(&site, 6)?;
     let id = experiment("drain");
     let agent = site.inject(&id, &["--existing-connections", "drain"])?;
     for connection in &mut pool {
-        connection.patience(Duration::from_secs(5))?;
-        let unexpected = connection.rest().context("waiting for an orderly close")?;
-        assert!(unexpected.is_empty(), "{:?}", String::from_utf8_lossy(&unexpected));
+        answered_then_ended(connection)?;
     }
     assert_faulted(&site.get(site.v4(), "/")?, &id);
     let counters = counters(agent)?;
     let existing = (counters.existing_found, counters.existing_drained, counters.existing_still_open);
     assert_eq!(existing, (6, 6, 0), "{counters:?}");
+    assert_eq!(counters.existing_escaped, 6, "{counters:?}");
+    Ok(())
+}
+
+/// What a connection speaks is known only from what its client says, and nothing is done to one that is silent.
+#[test]
+fn drain_leaves_silent_connections_websockets_and_tls_alone() -> Result<()> {
+    let site = Site::take("drainquiet")?;
+    let mut silent = pool(&site, 2)?;
+    let mut websocket = site.open(site.v4())?;
+    let upgrade =
+        ["Upgrade: websocket", "Connection: upgrade", "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="];
+    assert_eq!(websocket.ask("GET", "/ws", &upgrade, b"")?.status, 101);
+    let mut message = |byte: u8| -> Result<()> {
+        // A masked text frame of five bytes (RFC 6455 section 5.2); the fixture echoes bytes.
+        let frame = [0x81, 0x85, 0, 0, 0, 0, byte, byte, byte, byte, byte];
+        websocket.send(&frame)?;
+        assert_eq!(websocket.exactly(frame.len())?, frame);
+        Ok(())
+    };
+    message(b'a')?;
+    let id = experiment("drainquiet");
+    let agent = site.inject(&id, &["--existing-connections", "drain", "--duration", "3"])?;
+    message(b'b')?;
+    let report = agent.ended()?.target()?;
+    message(b'c')?;
+    for connection in &mut silent {
+        assert!(connection.get("/")?.is_real(), "it was not touched");
+    }
+    let counters = report.counters;
+    let existing = (counters.existing_found, counters.existing_websocket, counters.existing_still_open);
+    assert_eq!(existing, (3, 1, 3), "{counters:?}");
+    assert_eq!((counters.existing_drained, counters.existing_escaped), (0, 0), "{counters:?}");
+    Ok(())
+}
+
+/// The first request follows connect at once, and its answer takes longer than any silence that is waited for.
+#[test]
+fn drain_waits_for_a_slow_first_answer() -> Result<()> {
+    let site = Site::take("drainslow")?;
+    let mut slow: Vec<Connection> = Vec::new();
+    for to in site.addresses() {
+        let mut connection = site.open(to)?;
+        connection.send(b"GET /slow/4000 HTTP/1.1\r\nHost: app\r\n\r\n")?;
+        slow.push(connection);
+    }
+    let agent = site.inject(&experiment("drainslow"), &["--existing-connections", "drain"])?;
+    for connection in &mut slow {
+        assert!(connection.response("GET").context("waiting for the slow answer")?.is_real());
+    }
+    let counters = counters(agent)?;
+    assert_eq!((counters.existing_found, counters.existing_drained), (2, 0), "{counters:?}");
     Ok(())
 }
 
@@ -60,8 +121,8 @@ fn drain_does_not_cut_a_download() -> Result<()> {
     assert!(!download.exactly(1000)?.is_empty());
 
     let id = experiment("download");
-    let agent = instance.inject(["--container", "web"], &id, &["--duration", "3"])?;
-    assert!(idle.rest()?.is_empty(), "the idle connection closes in order");
+    let agent = instance.inject(["--container", "web"], &id, &["--duration", "4"])?;
+    answered_then_ended(&mut idle)?;
     assert_faulted(&instance.get(Instance::published(8080), "/")?, &id);
     let report = agent.ended()?.target()?;
     assert_eq!((report.counters.existing_found, report.counters.existing_drained), (2, 1), "{report:?}");
@@ -125,7 +186,7 @@ fn keep_leaves_them_alone_and_counts_them() -> Result<()> {
 }
 
 #[test]
-fn reset_resets_them_at_their_next_packet() -> Result<()> {
+fn reset_resets_them_at_their_next_request() -> Result<()> {
     let site = Site::take("reset")?;
     let mut pool = pool(&site, 4)?;
     let mut other_port = site.open((TARGET_V4, COUNT_PORT).into())?;
@@ -152,7 +213,34 @@ fn connection_target(site: &Site, connection: &Connection) -> Result<std::net::S
     Ok(if connection.local()?.is_ipv4() { site.v4() } else { site.v6() })
 }
 
-/// The responder's own connections are none of the classifier's business, however busy they are.
+/// The agent's own connections to the application are no client's: what it forwards, spares and passes through is
+/// answered by the application, however busy it is.
+#[test]
+fn reset_spares_the_connections_of_the_agent() -> Result<()> {
+    let site = Site::take("resetown")?;
+    for (label, more, real) in [
+        ("resetspare", &["--percent", "0"][..], true),
+        ("resetexclude", &["--exclude-path", "/"][..], true),
+        ("resetforward", &["--modify-response-body", "false"][..], false),
+    ] {
+        let id = experiment(label);
+        let more = [&["--existing-connections", "reset"], more].concat();
+        let agent = site.inject(&id, &more)?;
+        let load = Load::start(&site.client, load::Plan::new(site.v4(), 8, Style::KeepAlive));
+        if real {
+            load.await_real(400)?;
+        } else {
+            load.await_answers(400)?;
+        }
+        let tally = load.stop()?;
+        let wanted = if real { Outcome::Real } else { Outcome::Fault };
+        assert_eq!(tally.count(wanted), tally.samples.len(), "{label}: {}", tally.summary());
+        assert_eq!(counters(agent)?.existing_reset, 0, "{label}");
+    }
+    Ok(())
+}
+
+/// The responder's own connections are no existing ones, however busy they are.
 #[test]
 fn reset_spares_new_connections() -> Result<()> {
     let site = Site::take("resetload")?;

@@ -1,0 +1,221 @@
+//! One existing connection, looked at through a descriptor that is borrowed for the moment: while it is open, the
+//! application's own close() does not close the connection.
+
+use std::{
+    io,
+    time::{Duration, Instant},
+};
+
+use httpfault_common::{
+    abi::existing::{Watched, kind, state},
+    contract::ExistingConnections,
+};
+use rustix::io::ioctl_fionread;
+use socket2::Socket;
+
+use super::{
+    Tally, drain,
+    judge::{History, Sample, Verdict},
+    reset::reset,
+};
+use crate::{clock::boot_ns, datapath::existing::Gates, sockets::Held, sys};
+
+/// How long the application may take to close after its input ended, before its client is told directly.
+const CLOSE_WITHIN: Duration = Duration::from_millis(50);
+/// The same where a request slipped in meanwhile and may be being answered.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// `TCP_ESTABLISHED` in include/net/tcp_states.h.
+const ESTABLISHED: u8 = 1;
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) cookie: u64,
+    held: Held,
+    history: History,
+    stage: Stage,
+    /// What the gate had seen when the fault came on, and what it saw last.
+    before: Watched,
+    seen: Watched,
+}
+
+/// What was done with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Watched,
+    /// Its application's input was ended, after that many payloads.
+    Ending {
+        at: Instant,
+        payloads: u64,
+    },
+    /// Its client was told to open its next streams elsewhere.
+    GoneAway,
+    /// Ended in order.
+    Ended,
+    Reset,
+}
+
+/// What became of a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    /// The descriptor is closed, or is another connection's.
+    Gone,
+    There,
+}
+
+impl Connection {
+    /// Puts the gate on one that was found; `None` where it was closed meanwhile.
+    pub(super) fn watch(
+        cookie: u64,
+        held: Held,
+        state: u32,
+        gates: &mut Gates,
+    ) -> anyhow::Result<Option<Self>> {
+        let Some(socket) = borrow(held, cookie) else { return Ok(None) };
+        anyhow::ensure!(!sys::has_filter(&socket)?, "the application has a socket filter of its own");
+        gates.watch(&socket, cookie, state)?;
+        Ok(Some(Self {
+            cookie,
+            held,
+            history: History::default(),
+            stage: Stage::Watched,
+            before: Watched::default(),
+            seen: Watched::default(),
+        }))
+    }
+
+    /// The application duplicated or moved its descriptor.
+    pub(super) fn moved(&mut self, held: Held) {
+        self.held = held;
+    }
+
+    /// The fault is on.
+    pub(super) fn begin(&mut self, state: u32, gates: &mut Gates) {
+        self.before = gates.seen(self.cookie).unwrap_or_default();
+        self.seen = self.before;
+        if state != state::WATCHED
+            && let Err(why) = gates.set(self.cookie, Watched { state, ..self.before })
+        {
+            log::warn!("{why:#}");
+        }
+    }
+
+    /// Looks at it and does what may be done now. Without a mode the fault is not on yet.
+    pub(super) fn look(&mut self, mode: Option<ExistingConnections>, gates: &mut Gates) -> Look {
+        let Some(socket) = self.borrow() else {
+            self.last_look(gates);
+            return Look::Gone;
+        };
+        self.seen = gates.seen(self.cookie).unwrap_or(self.seen);
+        let done = match mode {
+            None | Some(ExistingConnections::Keep) => Ok(()),
+            Some(ExistingConnections::Drain) => self.drain(&socket),
+            Some(ExistingConnections::Reset) => self.reset(&socket),
+        };
+        match done {
+            Ok(()) => Look::There,
+            // Not connected any more.
+            Err(_gone) => Look::Gone,
+        }
+    }
+
+    fn drain(&mut self, socket: &Socket) -> io::Result<()> {
+        let sample = self.sample(socket)?;
+        match self.stage {
+            Stage::Watched => match self.history.judge(sample) {
+                Verdict::Wait => Ok(()),
+                Verdict::End => {
+                    self.stage = Stage::Ending { at: Instant::now(), payloads: self.seen.payloads };
+                    drain::end_input(socket)
+                }
+                Verdict::GoAway => {
+                    self.stage = Stage::GoneAway;
+                    drain::go_away(socket)
+                }
+            },
+            Stage::Ending { at, payloads } => {
+                let slipped_in = sample.pending || self.seen.payloads != payloads;
+                let answered = slipped_in && self.history.judge(sample) == Verdict::End;
+                let patience = if slipped_in && !answered { ANSWER_WITHIN } else { CLOSE_WITHIN };
+                if at.elapsed() < patience {
+                    return Ok(());
+                }
+                self.stage = Stage::Ended;
+                drain::end(socket)
+            }
+            Stage::GoneAway | Stage::Ended | Stage::Reset => Ok(()),
+        }
+    }
+
+    /// At its next request: the gate has refused it, so the application never saw it.
+    fn reset(&mut self, socket: &Socket) -> io::Result<()> {
+        if self.stage == Stage::Reset || self.seen.refused == 0 {
+            return Ok(());
+        }
+        self.stage = Stage::Reset;
+        reset(socket)
+    }
+
+    /// The fault is over: the gate goes, the connection stays as it is.
+    pub(super) fn let_go(&mut self, gates: &mut Gates) -> Look {
+        let socket = self.borrow();
+        self.last_look(gates);
+        let Some(socket) = socket else { return Look::Gone };
+        if let Err(why) = gates.unwatch(&socket, self.cookie) {
+            log::warn!("{why:#}");
+        }
+        if self.stage == Stage::Reset || !is_established(&socket) { Look::Gone } else { Look::There }
+    }
+
+    /// Whether its client can still use it.
+    pub(super) fn is_open(&self) -> bool {
+        !matches!(self.stage, Stage::Ended | Stage::Reset)
+    }
+
+    /// Adds what was done with it.
+    pub(super) fn count(&self, tally: &mut Tally) {
+        match self.stage {
+            Stage::Ending { .. } | Stage::Ended | Stage::GoneAway => tally.drained += 1,
+            Stage::Reset => tally.reset += 1,
+            Stage::Watched => match self.seen.kind {
+                kind::TLS => tally.tls += 1,
+                kind::WEBSOCKET => tally.websocket += 1,
+                kind::OTHER => tally.not_http += 1,
+                _ => {}
+            },
+        }
+        tally.escaped += self.seen.requests.saturating_sub(self.before.requests);
+    }
+
+    fn last_look(&mut self, gates: &Gates) {
+        self.seen = gates.seen(self.cookie).unwrap_or(self.seen);
+    }
+
+    fn borrow(&self) -> Option<Socket> {
+        borrow(self.held, self.cookie)
+    }
+
+    fn sample(&self, socket: &Socket) -> io::Result<Sample> {
+        let info = sys::tcp_info(socket)?;
+        let unread = ioctl_fionread(socket)?;
+        let since_payload_ns = boot_ns().saturating_sub(self.seen.payload_ns);
+        Ok(Sample {
+            pending: unread > 0 || info.tcpi_notsent_bytes > 0,
+            unacknowledged: info.tcpi_unacked,
+            bytes_sent: info.tcpi_bytes_sent,
+            since_sent_ms: info.tcpi_last_data_sent,
+            since_payload_ms: since_payload_ns / 1_000_000,
+            seen: self.seen,
+        })
+    }
+}
+
+/// The application's end. It may have closed it and reused the descriptor's number for something else, which is not
+/// touched.
+fn borrow(held: Held, cookie: u64) -> Option<Socket> {
+    let socket = held.borrow().ok()?;
+    (socket.cookie().ok()? == cookie).then_some(socket)
+}
+
+fn is_established(socket: &Socket) -> bool {
+    sys::tcp_info(socket).is_ok_and(|info| info.tcpi_state == ESTABLISHED)
+}

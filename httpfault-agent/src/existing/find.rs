@@ -1,0 +1,54 @@
+//! Which connections exist: the target's established ones in scope, without those of the agent.
+
+use std::{
+    collections::{HashMap, HashSet},
+    net::SocketAddr,
+};
+
+use anyhow::Context as _;
+use procfs::process::Process;
+
+use super::Job;
+use crate::{
+    cgroup::Cgroup,
+    netns::Netns,
+    scope::Scope,
+    sockets::{self, Connection, Held},
+};
+
+/// Finds a target's connections.
+pub(super) struct Finder {
+    netns: Netns,
+    agent: u32,
+    cgroup: Cgroup,
+    scope: Scope,
+    port: u16,
+}
+
+impl Finder {
+    pub(super) fn new(job: &Job) -> anyhow::Result<Self> {
+        let Job { pid, agent, ref cgroup, ref scope, port, .. } = *job;
+        let netns = Netns::of_process(pid).context("opening the target's network namespace")?;
+        Ok(Self { netns, agent, cgroup: cgroup.clone(), scope: scope.clone(), port })
+    }
+
+    /// Where the application has each, by socket cookie.
+    pub(super) fn established(&self) -> anyhow::Result<HashMap<u64, Held>> {
+        let held = sockets::held_by(&self.cgroup.processes()?);
+        let agents = self.agents()?;
+        let ours = |connection: &Connection| {
+            self.scope.serves(connection.local.ip()) && !agents.contains(&connection.remote)
+        };
+        let found = sockets::established(&self.netns, self.port)?.into_iter().filter(ours);
+        Ok(found.filter_map(|one| Some((one.cookie, *held.get(&one.inode)?))).collect())
+    }
+
+    /// The agent's ends of its own connections to the application.
+    fn agents(&self) -> anyhow::Result<HashSet<SocketAddr>> {
+        // An agent that is gone holds nothing.
+        let agent = i32::try_from(self.agent).ok().and_then(|pid| Process::new(pid).ok());
+        let own = sockets::held_by(agent.as_ref());
+        let connected = sockets::connected_to(&self.netns, self.port)?.into_iter();
+        Ok(connected.filter(|one| own.contains_key(&one.inode)).map(|one| one.local).collect())
+    }
+}

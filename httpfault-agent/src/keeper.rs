@@ -1,0 +1,194 @@
+//! The keeper: a small process in a session of its own that looks after the connections which clients held before the
+//! fault, and outlives the agent.
+//!
+//! SSM ends a command by SIGKILL to its process group. Links vanish with the agent; what was begun with connections of
+//! the application, and the state on disk, do not. The keeper notices the agent's end, lets go of the connections and
+//! sweeps. It is forked before any thread exists, so that nothing is shared but a socket pair.
+
+mod channel;
+mod message;
+mod process;
+
+use std::{
+    collections::HashMap,
+    os::fd::OwnedFd,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU32, Ordering},
+    },
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use httpfault_common::contract::ExperimentId;
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
+
+use crate::{
+    existing::{Job, Stage, Tally},
+    sys,
+};
+use channel::Channel;
+use message::{Order, Progress, Report};
+pub(crate) use process::run;
+
+/// How long the keeper may take to look at a target's connections for the first time.
+const FIND_WITHIN: Duration = Duration::from_secs(10);
+/// How long it may take to begin, and to let go of them.
+const START_WITHIN: Duration = Duration::from_secs(10);
+const SETTLE_WITHIN: Duration = Duration::from_secs(10);
+
+/// Which of the two processes this is.
+pub(crate) enum Fork {
+    Agent(End),
+    Keeper(End),
+}
+
+/// One end of the channel between them.
+pub(crate) struct End {
+    descriptor: OwnedFd,
+    /// The agent, for the keeper.
+    agent: rustix::process::Pid,
+}
+
+/// The agent's side.
+#[derive(Clone, Debug)]
+pub(crate) struct Keeper(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    orders: mpsc::UnboundedSender<Order>,
+    targets: Mutex<HashMap<u32, watch::Sender<Progress>>>,
+    next: AtomicU32,
+}
+
+/// The existing connections of one target, in the keeper's care.
+#[derive(Debug)]
+pub(crate) struct Existing {
+    target: u32,
+    keeper: Keeper,
+    progress: watch::Receiver<Progress>,
+}
+
+/// Makes two processes of this one. No thread may exist yet.
+pub(crate) fn fork() -> anyhow::Result<Fork> {
+    let (ours, its) = channel::pair().context("making the keeper's channel")?;
+    let agent = rustix::process::getpid();
+    let end = |descriptor| End { descriptor, agent };
+    Ok(if sys::fork().context("starting the keeper")? {
+        Fork::Keeper(end(its))
+    } else {
+        Fork::Agent(end(ours))
+    })
+}
+
+// === impl Keeper ===
+
+impl Keeper {
+    /// Begins to talk to the keeper. Must be called inside a Tokio runtime.
+    pub(crate) fn connect(end: End) -> anyhow::Result<Self> {
+        let channel = Arc::new(Channel::new(end.descriptor).context("opening the keeper's channel")?);
+        let (orders, outbox) = mpsc::unbounded_channel();
+        let keeper = Self(Arc::new(Inner { orders, targets: Mutex::default(), next: AtomicU32::new(0) }));
+        tokio::spawn(send(Arc::clone(&channel), outbox));
+        tokio::spawn(receive(channel, Arc::downgrade(&keeper.0)));
+        Ok(keeper)
+    }
+
+    /// The state of this experiment is the keeper's to sweep when the agent ends without having done so.
+    pub(crate) fn sweep(&self, experiment: &ExperimentId) -> anyhow::Result<()> {
+        self.order(Order::Sweep(experiment.clone()))
+    }
+
+    /// Takes note of a target's connections.
+    pub(crate) async fn find(&self, job: Job) -> anyhow::Result<Existing> {
+        let target = self.0.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, progress) = watch::channel(Progress::default());
+        self.targets().insert(target, sender);
+        let mut existing = Existing { target, keeper: self.clone(), progress };
+        self.order(Order::Find { target, job })?;
+        existing.reach(Stage::Found, FIND_WITHIN).await.context("looking at existing connections")?;
+        Ok(existing)
+    }
+
+    fn order(&self, order: Order) -> anyhow::Result<()> {
+        self.0.orders.send(order).context("the keeper is gone")
+    }
+
+    fn targets(&self) -> std::sync::MutexGuard<'_, HashMap<u32, watch::Sender<Progress>>> {
+        self.0.targets.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn send(channel: Arc<Channel>, mut outbox: mpsc::UnboundedReceiver<Order>) {
+    while let Some(order) = outbox.recv().await {
+        if let Err(why) = channel.send(&order, None).await {
+            log::warn!("telling the keeper: {why}");
+            return;
+        }
+    }
+}
+
+async fn receive(channel: Arc<Channel>, keeper: std::sync::Weak<Inner>) {
+    loop {
+        let report = channel.receive::<Report>().await;
+        let Some(inner) = keeper.upgrade() else { return };
+        let targets = || inner.targets.lock().unwrap_or_else(PoisonError::into_inner);
+        match report {
+            Ok(Some((Report::Progress { target, progress }, _))) => {
+                if let Some(sender) = targets().get(&target) {
+                    sender.send_replace(progress);
+                }
+            }
+            Ok(Some((Report::Warning(text), _))) => log::warn!("{text}"),
+            Ok(None) | Err(_) => {
+                // Whoever waits learns it from the end of its watch.
+                targets().clear();
+                return;
+            }
+        }
+    }
+}
+
+// === impl Existing ===
+
+impl Existing {
+    /// The fault is on: the keeper does with them what the job says, and has begun when this returns.
+    pub(crate) async fn start(&mut self) -> anyhow::Result<()> {
+        self.keeper.order(Order::Start { target: self.target })?;
+        self.reach(Stage::Started, START_WITHIN).await.context("beginning with existing connections")
+    }
+
+    /// What was seen and done so far.
+    pub(crate) fn tally(&self) -> Tally {
+        self.progress.borrow().tally.clone()
+    }
+
+    /// The fault is over: the keeper lets go of them.
+    pub(crate) async fn settle(&mut self) -> anyhow::Result<()> {
+        self.keeper.order(Order::Settle { target: self.target })?;
+        self.reach(Stage::Settled, SETTLE_WITHIN).await.context("letting go of existing connections")
+    }
+
+    async fn reach(&mut self, stage: Stage, within: Duration) -> anyhow::Result<()> {
+        let reached = self.progress.wait_for(|now| now.stage >= stage || now.error.is_some());
+        let progress = timeout(within, reached)
+            .await
+            .with_context(|| format!("the keeper did not answer within {} s", within.as_secs()))?
+            .context("the keeper is gone")?;
+        match &progress.error {
+            Some(why) => bail!("{why}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Drop for Existing {
+    fn drop(&mut self) {
+        // A fault that was given up: the keeper may be gone too.
+        let _gone = self.keeper.order(Order::Settle { target: self.target });
+        self.keeper.targets().remove(&self.target);
+    }
+}

@@ -1,0 +1,40 @@
+//! What the agent and its keeper say to each other.
+
+use httpfault_common::contract::ExperimentId;
+use serde::{Deserialize, Serialize};
+
+use crate::existing::{Job, Stage, Tally};
+
+/// Agent to keeper.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Order {
+    /// The run has claimed its state: sweep it when the agent ends without having done so.
+    Sweep(ExperimentId),
+    /// Take note of a target's connections. Answered by a [`Stage::Found`].
+    Find { target: u32, job: Job },
+    /// The fault is on: do with them what the job says. Answered by a [`Stage::Started`].
+    Start { target: u32 },
+    /// The fault is over: let go of them. Answered by a [`Stage::Settled`].
+    Settle { target: u32 },
+}
+
+/// Keeper to agent.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Report {
+    /// Where a target's connections stand.
+    Progress { target: u32, progress: Progress },
+    /// Something for the agent's log.
+    Warning(String),
+}
+
+/// Where one target's connections stand.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub(super) struct Progress {
+    pub(super) stage: Stage,
+    pub(super) tally: Tally,
+    /// Why nothing can be done about them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) error: Option<String>,
+}

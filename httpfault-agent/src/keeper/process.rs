@@ -1,0 +1,208 @@
+//! The keeper's own process.
+
+use std::{
+    cell::RefCell, collections::HashMap, fs::File, os::fd::OwnedFd, process::ExitCode, rc::Rc, time::Duration,
+};
+
+use anyhow::{Context as _, ensure};
+use httpfault_common::{abi::existing::Leases, contract::ExperimentId};
+use rustix::process::{PidfdFlags, getppid, pidfd_open, setsid};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::mpsc,
+    task::{JoinSet, LocalSet},
+    time::{MissedTickBehavior, interval, timeout},
+};
+
+use super::{
+    End,
+    channel::Channel,
+    message::{Order, Progress, Report},
+};
+use crate::{
+    clock::boot_ns,
+    datapath::existing::{Gates, Notes},
+    existing::{self, Shared, Stage, Tally},
+    state, sys,
+};
+
+/// How long gates refuse anything without a beat of the keeper.
+const LEASE: Duration = Duration::from_secs(1);
+const BEAT: Duration = Duration::from_millis(250);
+/// How long the agent's process may take to be gone after its end of the channel is.
+const AGENT_GONE: Duration = Duration::from_secs(10);
+
+/// The life of the keeper.
+pub(crate) fn run(end: End) -> ExitCode {
+    match try_run(end) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Standard error is closed: there is nobody to tell.
+        Err(_untold) => ExitCode::FAILURE,
+    }
+}
+
+fn try_run(End { descriptor, agent }: End) -> anyhow::Result<()> {
+    setsid().context("leaving the agent's session")?;
+    // An inherited pipe would keep the SSM command open for as long as the keeper lives.
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    rustix::stdio::dup2_stdin(&null)?;
+    rustix::stdio::dup2_stdout(&null)?;
+    rustix::stdio::dup2_stderr(&null)?;
+    rustix::thread::set_name(c"httpfault-keeper")?;
+    let pidfd = pidfd_open(agent, PidfdFlags::NONBLOCK).context("opening the agent")?;
+    // Opened before asking: if the agent had died in between, its number could be another process's by now.
+    ensure!(getppid() == Some(agent), "the agent is gone already");
+
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    LocalSet::new().block_on(&runtime, async {
+        let channel = Rc::new(Channel::new(descriptor)?);
+        let mut desk = Desk::new(Rc::clone(&channel));
+        let ended = desk.serve(&channel).await;
+        desk.close().await;
+        let pidfd = sys::async_fd(pidfd, Interest::READABLE)?;
+        let _gone = timeout(AGENT_GONE, pidfd.readable()).await.context("waiting for the agent's end")??;
+        desk.experiment.map_or(Ok(()), |experiment| sweep(&experiment))?;
+        ended
+    })
+}
+
+/// Removes what a killed agent left on disk.
+fn sweep(experiment: &ExperimentId) -> anyhow::Result<()> {
+    match state::entry(experiment)? {
+        Some(entry) if !entry.alive => entry.sweep(),
+        // Cleanly removed, or a new run of the same experiment has claimed it.
+        _ => Ok(()),
+    }
+}
+
+/// Where orders arrive and reports leave.
+struct Desk {
+    reports: mpsc::UnboundedSender<Report>,
+    targets: HashMap<u32, mpsc::UnboundedSender<existing::Order>>,
+    tasks: JoinSet<()>,
+    /// Made when the first target comes.
+    shared: Option<Rc<Shared>>,
+    experiment: Option<ExperimentId>,
+}
+
+impl Desk {
+    fn new(channel: Rc<Channel>) -> Self {
+        let (reports, mut outbox) = mpsc::unbounded_channel();
+        tokio::task::spawn_local(async move {
+            while let Some(report) = outbox.recv().await {
+                // An agent that is gone needs no report.
+                if channel.send(&report, None).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Self { reports, targets: HashMap::new(), tasks: JoinSet::new(), shared: None, experiment: None }
+    }
+
+    /// Carries orders out until the agent is gone.
+    async fn serve(&mut self, channel: &Channel) -> anyhow::Result<()> {
+        while let Some((order, _)) = channel.receive().await? {
+            match order {
+                Order::Sweep(experiment) => self.experiment = Some(experiment),
+                Order::Find { target, job } => self.find(target, job),
+                Order::Start { target } => self.tell(target, existing::Order::Start),
+                Order::Settle { target } => self.tell(target, existing::Order::Settle),
+            }
+        }
+        Ok(())
+    }
+
+    fn find(&mut self, target: u32, job: existing::Job) {
+        let reports = self.reports.clone();
+        let report = move |stage: Stage, tally: &Tally, error: Option<String>| {
+            let progress = Progress { stage, tally: tally.clone(), error };
+            // An agent that is gone needs no report.
+            let _gone = reports.send(Report::Progress { target, progress });
+        };
+        let shared = match self.shared() {
+            Ok(shared) => shared,
+            Err(why) => return report(Stage::Asked, &Tally::default(), Some(format!("{why:#}"))),
+        };
+        let (orders, inbox) = mpsc::unbounded_channel();
+        self.targets.insert(target, orders);
+        self.tasks.spawn_local(async move {
+            let mut last = (Stage::Asked, Tally::default());
+            let mut changed = |stage: Stage, tally: &Tally| {
+                if (last.0, &last.1) != (stage, tally) {
+                    report(stage, tally, None);
+                    last = (stage, tally.clone());
+                }
+            };
+            if let Err(why) = existing::look_after(job, shared, inbox, &mut changed).await {
+                report(last.0, &last.1, Some(format!("{why:#}")));
+            }
+        });
+    }
+
+    fn tell(&self, target: u32, order: existing::Order) {
+        if let Some(orders) = self.targets.get(&target) {
+            // A target that has settled already takes no more orders.
+            let _settled = orders.send(order);
+        }
+    }
+
+    /// Lets go of everything.
+    async fn close(&mut self) {
+        for target in self.targets.keys() {
+            self.tell(*target, existing::Order::Settle);
+        }
+        while self.tasks.join_next().await.is_some() {}
+    }
+
+    fn shared(&mut self) -> anyhow::Result<Rc<Shared>> {
+        if let Some(shared) = &self.shared {
+            return Ok(Rc::clone(shared));
+        }
+        let (mut gates, notes) = Gates::load()?;
+        beat(&mut gates)?;
+        let shared = Rc::new(Shared { gates: RefCell::new(gates), listeners: RefCell::default() });
+        tokio::task::spawn_local(keep_beating(Rc::clone(&shared), self.reports.clone()));
+        let notes = sys::async_fd(NotesFd::new(&notes)?.0, Interest::READABLE).map(|ready| (ready, notes))?;
+        tokio::task::spawn_local(dispatch(notes, Rc::clone(&shared)));
+        self.shared = Some(Rc::clone(&shared));
+        Ok(shared)
+    }
+}
+
+/// A descriptor of its own for the ring buffer's readiness.
+struct NotesFd(OwnedFd);
+
+impl NotesFd {
+    fn new(notes: &Notes) -> std::io::Result<Self> {
+        use std::os::fd::AsFd as _;
+        Ok(Self(notes.as_fd().try_clone_to_owned()?))
+    }
+}
+
+/// Hands the kernel's notes to the targets whose connections they are about.
+async fn dispatch((ready, mut notes): (AsyncFd<OwnedFd>, Notes), shared: Rc<Shared>) {
+    loop {
+        let Ok(mut guard) = ready.readable().await else { return };
+        guard.clear_ready();
+        while let Some((note, bytes)) = notes.next() {
+            shared.deliver(note, bytes);
+        }
+    }
+}
+
+async fn keep_beating(shared: Rc<Shared>, reports: mpsc::UnboundedSender<Report>) {
+    let mut beats = interval(BEAT);
+    beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        beats.tick().await;
+        if let Err(why) = beat(&mut shared.gates.borrow_mut()) {
+            // An agent that is gone needs no report.
+            let _gone = reports.send(Report::Warning(format!("{why:#}")));
+        }
+    }
+}
+
+fn beat(gates: &mut Gates) -> anyhow::Result<()> {
+    let keeper_until_ns = boot_ns() + u64::try_from(LEASE.as_nanos())?;
+    gates.renew(Leases { keeper_until_ns, agent_until_ns: 0 })
+}
