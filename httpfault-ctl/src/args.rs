@@ -1,8 +1,8 @@
-//! The command line: five commands, their flags made from the table of settings. Values stay text here.
+//! The command line: six commands, their flags made from the table of settings. Values stay text here.
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::tunables::table::{ACCESS, Kind, POLICY, Tunable, experiment};
+use crate::tunables::table::{ACCESS, Kind, POLICY, REGISTRY, Tunable, experiment};
 
 /// Commands in the order of the help.
 pub(crate) const RUN: &str = "run";
@@ -10,6 +10,7 @@ pub(crate) const PLAN: &str = "plan";
 pub(crate) const STATUS: &str = "status";
 pub(crate) const REMOVE: &str = "remove";
 pub(crate) const POLICY_COMMAND: &str = "policy";
+pub(crate) const DOCUMENT: &str = "document";
 
 const EXIT_CODES: &str = "Exit codes: 0 done and verified; 1 failed, nothing left behind; 2 partly done, or no traffic \
     was faulted; 3 something was left behind (the message names it and the command that removes it); 64 wrong input; \
@@ -35,11 +36,24 @@ pub(crate) fn command() -> Command {
                     .help("Print the policy of the reference fault instead"),
             ),
         )
+        .subcommand(
+            with(DOCUMENT, "Print the Systems Manager document for SSM_DOCUMENT", REGISTRY).arg(
+                Arg::new("register")
+                    .long("register")
+                    .action(ArgAction::SetTrue)
+                    .help("Keep it in the account under that name (httpfault-run): create it, or make this its default version"),
+            ),
+        )
 }
 
 /// Whether `policy --reference` was asked for.
 pub(crate) fn wants_reference(matches: &ArgMatches) -> bool {
     matches.get_flag("reference")
+}
+
+/// Whether `document --register` was asked for.
+pub(crate) fn wants_register(matches: &ArgMatches) -> bool {
+    matches.get_flag("register")
 }
 
 fn with(name: &'static str, about: &'static str, tunables: &[&'static Tunable]) -> Command {

@@ -4,6 +4,7 @@ mod config;
 mod credentials;
 mod deliver;
 mod dispatch;
+mod document;
 mod error;
 mod hosts;
 mod lookup;
@@ -17,6 +18,7 @@ mod wait;
 
 pub(crate) use config::Cloud;
 pub(crate) use dispatch::{Action, Sent};
+pub(crate) use document::{Kept, NAME as DOCUMENT_NAME, content as document_content};
 pub(crate) use error::ApiError;
 pub(crate) use hosts::Hosts;
 pub(crate) use policy::{REFERENCE, least};

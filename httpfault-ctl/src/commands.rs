@@ -1,5 +1,6 @@
 //! One module per command. Nouns (`plan`, `status`, `policy`) read, verbs (`run`, `remove`) change.
 
+mod document;
 mod fleet;
 mod plan;
 mod policy;
@@ -17,7 +18,7 @@ use crate::{
     error::CtlError,
     exit,
     report::{self, ErrorReport},
-    tunables::{self, Output, ProcessEnvironment, read_access, read_policy, read_run},
+    tunables::{self, Output, ProcessEnvironment, read_access, read_policy, read_registry, read_run},
 };
 
 /// Runs the command that was asked for.
@@ -62,6 +63,11 @@ async fn command(
         args::REMOVE => {
             let access = note(tunables::check(matches, environment, read_access)?, console);
             remove::remove(&access, console, abort).await
+        }
+        args::DOCUMENT => {
+            let register = args::wants_register(matches);
+            let (access, agents) = note(tunables::check(matches, environment, read_registry)?, console);
+            or_aborted(abort, document::document(&access, &agents, register, console)).await
         }
         _ => {
             let scope = note(tunables::check(matches, environment, read_policy)?, console);

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use httpfault_common::contract::{ExperimentId, Problem, TargetSelector};
 use serde::Serialize;
 
-pub(crate) use cost::{ApiCalls, HOLD_STRIDE, INSTANCES_PER_COMMAND, PIECE_BYTES};
+pub(crate) use cost::{ApiCalls, HOLD_STRIDE, INSTANCES_PER_COMMAND, piece_bytes};
 pub(crate) use delivery::DeliveryPlan;
 pub(crate) use windows::{HostRun, Window};
 
@@ -94,7 +94,7 @@ pub(crate) fn make(
     let wanted: BTreeSet<Architecture> = tasks.iter().map(|task| task.architecture).collect();
     let agents = agents.iter().filter(|(a, _)| wanted.contains(a)).map(|(a, f)| (*a, f.clone())).collect();
     let duration_secs = settings.template.duration_secs;
-    let (delivery, better) = delivery::plan(&settings.agents, &agents, &windows);
+    let (delivery, better) = delivery::plan(settings, &agents, &windows);
     warnings.extend(better);
     let calls = cost::api_calls(fleet, &windows, &agents, &delivery, duration_secs, settings.access.poll);
     Ok(Plan {

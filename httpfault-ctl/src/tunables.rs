@@ -11,7 +11,7 @@ pub(crate) mod table;
 use clap::ArgMatches;
 
 pub(crate) use raw::{Environment, InputMistake, ProcessEnvironment};
-pub(crate) use read::{read_access, read_policy, read_run};
+pub(crate) use read::{read_access, read_policy, read_registry, read_run};
 pub(crate) use settings::{
     Access, Agents, Architecture, Credentials, Delivery, Output, PolicyScope, RunSettings, S3Uri, Sequence,
     TaskChoice,

@@ -36,6 +36,8 @@ pub(crate) struct Cloud {
     /// Names the way of authentication, for messages.
     pub(super) way: String,
     pub(super) cluster: Option<String>,
+    /// In place of AWS-RunShellScript.
+    pub(super) document: Option<String>,
     pub(super) region: String,
     pub(super) credentials: SharedCredentialsProvider,
     /// In place of AWS's own, for S3.
@@ -78,6 +80,7 @@ impl Cloud {
             answer_within: access.answer_within,
             way,
             cluster: access.cluster.clone(),
+            document: access.document.clone(),
             region: access.region.clone(),
             credentials,
             s3_endpoint: std::env::var("AWS_ENDPOINT_URL_S3")

@@ -7,7 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use httpfault_common::contract::{ExperimentId, Problem};
 
-use super::{config::Cloud, dispatch::Action, error::ApiError, scripts, wait::Answer};
+use super::{
+    config::Cloud,
+    dispatch::Action,
+    error::ApiError,
+    scripts::{self, Work},
+    wait::Answer,
+};
 use crate::{
     agents::AgentFile,
     fleet::InstanceId,
@@ -89,7 +95,7 @@ impl Cloud {
         architecture: Architecture,
         file: &AgentFile,
         delivery: &Delivery,
-    ) -> anyhow::Result<Option<String>> {
+    ) -> anyhow::Result<Option<Work>> {
         let sum = &file.sha256;
         Ok(match delivery {
             Delivery::Url(url) => Some(scripts::from_url(sum, &url.replace("{arch}", architecture.as_str()))),
@@ -106,7 +112,7 @@ impl Cloud {
     async fn bring(
         &self,
         experiment: &ExperimentId,
-        script: &str,
+        script: &Work,
         lacking: BTreeMap<InstanceId, BTreeSet<String>>,
     ) -> Result<Delivered, ApiError> {
         let hosts: Vec<InstanceId> = lacking.into_keys().collect();

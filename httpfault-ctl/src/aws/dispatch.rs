@@ -8,7 +8,7 @@ use backon::{ExponentialBuilder, Retryable};
 use httpfault_common::contract::ExperimentId;
 use jiff::Timestamp;
 
-use super::{config::Cloud, error::ApiError};
+use super::{config::Cloud, error::ApiError, scripts::Work};
 use crate::fleet::InstanceId;
 
 /// How long SSM may take to bring a command to a host, seconds (30 is the least).
@@ -54,7 +54,7 @@ impl Cloud {
         &self,
         action: Action,
         experiment: Option<&ExperimentId>,
-        script: &str,
+        script: &Work,
         instances: &[InstanceId],
         execution: Duration,
         ledger: &mut Vec<Sent>,
@@ -95,15 +95,19 @@ impl Cloud {
         Ok(Sent { command: Some(command), answered, ..sent })
     }
 
-    async fn send_once(&self, sent: &Sent, script: &str, execution: Duration) -> Result<String, ApiError> {
+    async fn send_once(&self, sent: &Sent, work: &Work, execution: Duration) -> Result<String, ApiError> {
         let seconds = execution.as_secs().max(LEAST_EXECUTION_SECS).to_string();
+        let (document, parameter, value) = match &self.document {
+            Some(name) => (name.as_str(), "request", work.request().map_err(unwritten)?),
+            None => ("AWS-RunShellScript", "commands", work.script.clone()),
+        };
         let request = self
             .ssm
             .send_command()
-            .document_name("AWS-RunShellScript")
+            .document_name(document)
+            .parameters(parameter, vec![value])
             .comment(&sent.comment)
             .set_instance_ids(Some(sent.instances.iter().map(ToString::to_string).collect()))
-            .parameters("commands", vec![script.to_owned()])
             .parameters("executionTimeout", vec![seconds])
             .timeout_seconds(DELIVERY_SECS)
             // All hosts at once, and one that fails does not keep the command from the others.
@@ -125,6 +129,11 @@ impl Cloud {
         let request = self.ssm.cancel_command().command_id(command).set_instance_ids(Some(ids));
         self.call("ssm:CancelCommand", request.send()).await.map(drop)
     }
+}
+
+fn unwritten(error: std::io::Error) -> ApiError {
+    let message = format!("packing the request of the document: {error}");
+    ApiError::Service { action: "ssm:SendCommand", code: "not sent".to_owned(), message }
 }
 
 /// `httpfault <experiment> <action> <eight hex digits>`: unique, found again by its beginning.

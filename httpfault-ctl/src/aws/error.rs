@@ -94,7 +94,7 @@ impl Cloud {
             return ApiError::Throttled { action, code };
         }
         if service_error && DENIED.contains(&code.as_str()) {
-            let statement = policy::statement_for(action, self.cluster.as_deref());
+            let statement = policy::statement_for(action, self.cluster.as_deref(), self.document.as_deref());
             return ApiError::Denied { action, message, statement };
         }
         if service_error && EXPIRED.contains(&code.as_str()) {

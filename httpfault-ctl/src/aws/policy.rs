@@ -35,8 +35,13 @@ pub(crate) fn least(scope: &PolicyScope) -> Document {
 }
 
 /// The statement that allows `action`, as JSON.
-pub(super) fn statement_for(action: &str, cluster: Option<&str>) -> String {
-    let all = statements(&PolicyScope { cluster: cluster.map(str::to_owned), ..PolicyScope::default() });
+pub(super) fn statement_for(action: &str, cluster: Option<&str>, document: Option<&str>) -> String {
+    let scope = PolicyScope {
+        cluster: cluster.map(str::to_owned),
+        document: document.map(str::to_owned),
+        ..PolicyScope::default()
+    };
+    let all = statements(&scope);
     let mut found = all.into_iter().find(|statement| statement.action.contains(&action));
     if let Some(statement) = &mut found {
         statement.action.retain(|allowed| *allowed == action);
@@ -84,7 +89,10 @@ fn statements(scope: &PolicyScope) -> Vec<Statement> {
         allow(
             "Document",
             &["ssm:SendCommand"],
-            &[format!("arn:{partition}:ssm:{region}::document/AWS-RunShellScript")],
+            &[match &scope.document {
+                Some(name) => format!("arn:{partition}:ssm:{region}:*:document/{name}"),
+                None => format!("arn:{partition}:ssm:{region}::document/AWS-RunShellScript"),
+            }],
             None,
         ),
         allow(

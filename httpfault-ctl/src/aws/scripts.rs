@@ -1,13 +1,17 @@
 //! The scripts that run on hosts. Their texts are files; what is put into them is hex, base64 or a number by type, so
 //! nothing that a user typed is ever read by a shell or by SSM's `{{ }}` syntax.
 
+use std::{collections::BTreeMap, io::Write};
+
 use base64::{Engine, prelude::BASE64_STANDARD};
+use flate2::{Compression, write::GzEncoder};
 use httpfault_common::contract::{ExperimentId, SpecError};
 
 use super::presign::Address;
 use crate::{
     fleet::InstanceId,
     plan::{HostRun, INSTANCES_PER_COMMAND},
+    tunables::Architecture,
 };
 
 const PROBE: &str = include_str!("scripts/probe.sh");
@@ -20,77 +24,117 @@ const GET_IMAGE: &str = include_str!("scripts/get_image.sh");
 const ROLE: &str = include_str!("scripts/role.sh");
 const PRUNE: &str = include_str!("scripts/prune.sh");
 const INJECT: &str = include_str!("scripts/inject.sh");
+const CHOOSE_WORDS: &str = include_str!("scripts/choose_words.sh");
+const DOCUMENT: &str = include_str!("scripts/document.sh");
+const CHOOSE: &str = include_str!("scripts/choose.sh");
 const STATUS: &str = include_str!("scripts/status.sh");
 const REMOVE: &str = include_str!("scripts/remove.sh");
 const FIND: &str = include_str!("scripts/find.sh");
 
-/// Room for specs in one script: an SSM document with its parameters is at most 64 KB.
-const MAX_CASES_BYTES: usize = 54_000;
+/// Room for specs in one script: an SSM document with its parameters is at most 64 KB, and a document of one's own is
+/// longer than AWS-RunShellScript.
+const MAX_CASES_BYTES: usize = 45_000;
 
 /// Text that means nothing to a shell: letters, digits, `+ / = -` and spaces between words.
 #[derive(Clone, Debug)]
 struct Inert(String);
 
-/// One script and the instances that run it.
+/// What a host is to do: as a script for AWS-RunShellScript, and as words that the document of one's own knows.
+#[derive(Clone, Debug)]
+pub(crate) struct Work {
+    pub(super) script: String,
+    words: Vec<String>,
+}
+
+/// Work and the instances that do it.
 #[derive(Clone, Debug)]
 pub(crate) struct Batch {
-    pub(crate) script: String,
+    pub(crate) script: Work,
     pub(crate) instances: Vec<InstanceId>,
 }
 
 /// The agent with this checksum: there, or which pieces of it.
-pub(crate) fn probe(sha256: &str) -> String {
-    fill(PROBE, &[("SHA", Inert::hex(sha256))])
+pub(crate) fn probe(sha256: &str) -> Work {
+    let sha = Inert::hex(sha256);
+    Work::new("probe", fill(PROBE, &[("SHA", sha.clone())]), [sha])
 }
 
 /// One piece of the compressed agent, named by the beginning of its checksum.
-pub(crate) fn piece(sha256: &str, name: &str, data: &[u8]) -> String {
-    fill(PIECE, &[("SHA", Inert::hex(sha256)), ("PIECE", Inert::hex(name)), ("DATA", Inert::base64(data))])
+pub(crate) fn piece(sha256: &str, name: &str, data: &[u8]) -> Work {
+    let values = [("SHA", Inert::hex(sha256)), ("PIECE", Inert::hex(name)), ("DATA", Inert::base64(data))];
+    Work::new("piece", fill(PIECE, &values), values.map(|(_, value)| value))
 }
 
 /// All pieces, in order, become the agent.
-pub(crate) fn install(sha256: &str, pieces: &[String]) -> String {
+pub(crate) fn install(sha256: &str, pieces: &[String]) -> Work {
     let script = INSTALL.replace("@PRUNE@", PRUNE.trim_end());
-    fill(&script, &[("SHA", Inert::hex(sha256)), ("PIECES", Inert::hexes(pieces))])
+    let script = fill(&script, &[("SHA", Inert::hex(sha256)), ("PIECES", Inert::hexes(pieces))]);
+    let words = std::iter::once(sha256).chain(pieces.iter().map(String::as_str));
+    Work::new("install", script, words.map(Inert::hex))
 }
 
 /// Hosts download the agent from anywhere.
-pub(crate) fn from_url(sha256: &str, url: &str) -> String {
-    let get = format!(
+pub(crate) fn from_url(sha256: &str, url: &str) -> Work {
+    bring("url", &from_url_script(), sha256, &[("URL", url)])
+}
+
+fn from_url_script() -> String {
+    bring_script(&format!(
         "{GET_URL}download \"$(printf %s '@URL@' | base64 -d)\" || {{ echo \"$(why)\" >&2; exit 1; }}"
-    );
-    bring(sha256, &get, &[("URL", Inert::base64(url.as_bytes()))])
+    ))
 }
 
 /// Hosts read an object by their own role, else by the presigned URL.
-pub(crate) fn from_s3(sha256: &str, name: &str, address: &Address) -> String {
+pub(crate) fn from_s3(sha256: &str, name: &str, address: &Address) -> Work {
     let values = [
-        ("NAME", Inert::base64(name.as_bytes())),
-        ("OBJECT", Inert::base64(address.plain.as_bytes())),
-        ("REGION", Inert::base64(address.region.as_bytes())),
-        ("SIGNED", Inert::base64(address.presigned.as_bytes())),
+        ("NAME", name),
+        ("OBJECT", &address.plain),
+        ("REGION", &address.region),
+        ("SIGNED", &address.presigned),
     ];
-    bring(sha256, &format!("{ROLE}{GET_URL}{GET_S3}"), &values)
+    bring("s3", &from_s3_script(), sha256, &values)
+}
+
+fn from_s3_script() -> String {
+    bring_script(&format!("{ROLE}{GET_URL}{GET_S3}"))
 }
 
 /// Hosts take the agent out of an image.
-pub(crate) fn from_image(sha256: &str, image: &str) -> String {
-    bring(sha256, &format!("{ROLE}{GET_IMAGE}"), &[("IMAGE", Inert::base64(image.as_bytes()))])
+pub(crate) fn from_image(sha256: &str, image: &str) -> Work {
+    bring("image", &from_image_script(), sha256, &[("IMAGE", image)])
 }
 
-fn bring(sha256: &str, get: &str, values: &[(&str, Inert)]) -> String {
-    let script = BRING.replace("@GET@", get.trim_end()).replace("@PRUNE@", PRUNE.trim_end());
-    fill(&fill(&script, &[("SHA", Inert::hex(sha256))]), values)
+fn from_image_script() -> String {
+    bring_script(&format!("{ROLE}{GET_IMAGE}"))
+}
+
+fn bring_script(get: &str) -> String {
+    BRING.replace("@GET@", get.trim_end()).replace("@PRUNE@", PRUNE.trim_end())
+}
+
+fn bring(verb: &str, script: &str, sha256: &str, values: &[(&str, &str)]) -> Work {
+    let sha = ("SHA", Inert::hex(sha256));
+    let texts = values.iter().map(|(name, text)| (*name, Inert::base64(text.as_bytes())));
+    let values: Vec<(&str, Inert)> = std::iter::once(sha).chain(texts).collect();
+    Work::new(verb, fill(script, &values), values.into_iter().map(|(_, value)| value))
 }
 
 /// The faults that are on: all, or one experiment's.
-pub(crate) fn status(experiment: Option<&ExperimentId>) -> String {
-    STATUS.replace("@FIND@", FIND.trim_end()).replace("@WHICH@", &which(experiment, ""))
+pub(crate) fn status(experiment: Option<&ExperimentId>) -> Work {
+    Work::new("status", found(STATUS).replace("@WHICH@", &which(experiment, "")), id(experiment))
 }
 
 /// Ends one experiment's fault, or every fault on the host.
-pub(crate) fn remove(experiment: Option<&ExperimentId>) -> String {
-    REMOVE.replace("@FIND@", FIND.trim_end()).replace("@WHICH@", &which(experiment, "--all"))
+pub(crate) fn remove(experiment: Option<&ExperimentId>) -> Work {
+    Work::new("remove", found(REMOVE).replace("@WHICH@", &which(experiment, "--all")), id(experiment))
+}
+
+fn found(script: &str) -> String {
+    script.replace("@FIND@", FIND.trim_end())
+}
+
+fn id(experiment: Option<&ExperimentId>) -> Option<Inert> {
+    experiment.map(|id| Inert::base64(id.as_str().as_bytes()))
 }
 
 /// The command that an operator would type on a host.
@@ -104,28 +148,74 @@ pub(crate) fn command_line(sha256: &str, run: &HostRun) -> Result<String, SpecEr
 /// `not_after` is the time, in seconds since 1970, after which a late command does nothing.
 pub(crate) fn inject(runs: &[(&HostRun, &str)], not_after: i64) -> Result<Vec<Batch>, SpecError> {
     let mut batches = Vec::new();
-    let mut cases = String::new();
-    let mut instances = Vec::new();
+    let mut batch = Batching::default();
     for (run, sha256) in runs {
         let (sha, spec) = (Inert::hex(sha256), Inert::of(run.spec.encode()?));
         let case = format!("{}) sha={} spec={} ;;\n", run.instance, sha.0, spec.0);
-        let full = instances.len() == INSTANCES_PER_COMMAND || cases.len() + case.len() > MAX_CASES_BYTES;
-        if full && !instances.is_empty() {
-            batches.push(batch(&cases, std::mem::take(&mut instances), not_after));
-            cases.clear();
+        let full = batch.instances.len() == INSTANCES_PER_COMMAND
+            || batch.cases.len() + case.len() > MAX_CASES_BYTES;
+        if full && !batch.instances.is_empty() {
+            batches.push(std::mem::take(&mut batch).finish(not_after));
         }
-        cases.push_str(&case);
-        instances.push(run.instance.clone());
+        batch.cases.push_str(&case);
+        batch.words.extend([run.instance.to_string(), sha.0, spec.0]);
+        batch.instances.push(run.instance.clone());
     }
-    if !instances.is_empty() {
-        batches.push(batch(&cases, instances, not_after));
+    if !batch.instances.is_empty() {
+        batches.push(batch.finish(not_after));
     }
     Ok(batches)
 }
 
-fn batch(cases: &str, instances: Vec<InstanceId>, not_after: i64) -> Batch {
-    let script = INJECT.replace("@NOT_AFTER@", &not_after.to_string()).replace("@CASES@", cases.trim_end());
-    Batch { script, instances }
+/// A batch that is being filled.
+#[derive(Default)]
+struct Batching {
+    cases: String,
+    words: Vec<String>,
+    instances: Vec<InstanceId>,
+}
+
+impl Batching {
+    fn finish(self, not_after: i64) -> Batch {
+        let not_after = not_after.to_string();
+        let script = INJECT.replace("@CHOOSE@", CHOOSE.trim_end()).replace("@NOT_AFTER@", &not_after);
+        let script = script.replace("@CASES@", self.cases.trim_end());
+        let words = ["run".to_owned(), not_after].into_iter().chain(self.words).collect();
+        Batch { script: Work { script, words }, instances: self.instances }
+    }
+}
+
+/// The script of the document of one's own: every script above, with the words of the request in place of its values.
+pub(super) fn document(sums: &BTreeMap<Architecture, &str>) -> String {
+    let known = |script: &str| script.replace("@SHA@", "$sha");
+    let words = |script: &str, names: &[&str]| {
+        names.iter().enumerate().fold(known(script), |script, (number, name)| {
+            script.replace(&format!("'@{name}@'"), &format!("\"${}\"", number + 1))
+        })
+    };
+    let which = |script: &str, otherwise: &str| {
+        let choose = format!(
+            "set -- ${{1:+--experiment-id \"$(decoded \"$1\")\"}}\n[ $# -gt 0 ] || set -- {otherwise}\n"
+        );
+        format!("{choose}{}", found(script).replace("@WHICH@", "\"$@\""))
+    };
+    let install = INSTALL.replace("@PRUNE@", PRUNE.trim_end()).replace("@PIECES@", "$*");
+    let inject = INJECT.replace("@CHOOSE@", CHOOSE_WORDS.trim_end()).replace("@NOT_AFTER@", "\"$1\"");
+    let functions = [
+        ("probe", known(PROBE)),
+        ("piece", words(PIECE, &["PIECE", "DATA"])),
+        ("install", known(&install)),
+        ("url", words(&from_url_script(), &["URL"])),
+        ("s3", words(&from_s3_script(), &["NAME", "OBJECT", "REGION", "SIGNED"])),
+        ("image", words(&from_image_script(), &["IMAGE"])),
+        ("run", inject),
+        ("status", which(STATUS, "")),
+        ("remove", which(REMOVE, "--all")),
+    ];
+    let functions = functions.map(|(verb, body)| format!("do_{verb}() {{\n{}\n}}", body.trim_end()));
+    let sum = |architecture| Inert::hex(sums.get(&architecture).copied().unwrap_or_default());
+    let script = DOCUMENT.replace("@FUNCTIONS@", &functions.join("\n"));
+    fill(&script, &[("X86_64", sum(Architecture::X86_64)), ("AARCH64", sum(Architecture::Aarch64))])
 }
 
 /// An experiment id goes as base64 too, although its letters are harmless: one rule for everything.
@@ -143,6 +233,22 @@ fn fill(template: &str, values: &[(&str, Inert)]) -> String {
     values
         .iter()
         .fold(template.to_owned(), |text, (name, value)| text.replace(&format!("@{name}@"), &value.0))
+}
+
+// === impl Work ===
+
+impl Work {
+    fn new(verb: &str, script: String, words: impl IntoIterator<Item = Inert>) -> Self {
+        let words = words.into_iter().map(|word| word.0);
+        Self { script, words: std::iter::once(verb.to_owned()).chain(words).collect() }
+    }
+
+    /// The one parameter of the document: the words, gzipped, in base64.
+    pub(super) fn request(&self) -> std::io::Result<String> {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+        encoder.write_all(self.words.join(" ").as_bytes())?;
+        Ok(BASE64_STANDARD.encode(encoder.finish()?))
+    }
 }
 
 // === impl Inert ===
@@ -178,7 +284,7 @@ mod tests {
     fn all() -> Vec<String> {
         let sha = "ab".repeat(32);
         let id = "exp-1.x".parse().unwrap();
-        vec![
+        let all = [
             probe(&sha),
             piece(&sha, "0123456789abcdef", &[0xff; 44_000]),
             install(&sha, &vec!["0123456789abcdef".to_owned(); 40]),
@@ -189,7 +295,8 @@ mod tests {
             status(Some(&id)),
             remove(None),
             remove(Some(&id)),
-        ]
+        ];
+        all.into_iter().map(|work| work.script).collect()
     }
 
     #[test]
@@ -211,7 +318,7 @@ mod tests {
         let spec: httpfault_common::contract::RunSpec = serde_json::from_str(&spec).unwrap();
         let run = |number: usize| HostRun {
             instance: InstanceId::new(&format!("i-{number:017}")).unwrap(),
-            architecture: crate::tunables::Architecture::X86_64,
+            architecture: Architecture::X86_64,
             spec: spec.clone(),
             tasks: vec![number],
         };
@@ -225,10 +332,15 @@ mod tests {
             let runs = runs(count, body);
             let runs: Vec<(&HostRun, &str)> = runs.iter().map(|run| (run, sha.as_str())).collect();
             let batches = inject(&runs, 1).unwrap();
-            assert!(batches.iter().all(|batch| batch.script.len() < 60_000 && !batch.script.contains('@')));
+            assert!(
+                batches
+                    .iter()
+                    .all(|batch| batch.script.script.len() < 60_000 && !batch.script.script.contains('@'))
+            );
             let each = batches.iter().flat_map(|batch| &batch.instances);
-            let told =
-                each.filter(|id| batches.iter().any(|batch| batch.script.contains(&format!("{id}) sha="))));
+            let told = each.filter(|id| {
+                batches.iter().any(|batch| batch.script.script.contains(&format!("{id}) sha=")))
+            });
             assert_eq!(told.count(), count);
             batches.iter().map(|batch| batch.instances.len()).collect()
         };
@@ -239,7 +351,7 @@ mod tests {
 
     #[test]
     fn no_hostile_text_gets_into_a_script() {
-        let script = from_url("'; rm -rf / #", "https://x/'$(id)'`id`{{ssm:x}}");
+        let script = from_url("'; rm -rf / #", "https://x/'$(id)'`id`{{ssm:x}}").script;
         assert!(
             !script.contains("$(id)") && !script.contains("rm -rf / #") && !script.contains("{{"),
             "{script}"

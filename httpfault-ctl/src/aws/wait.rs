@@ -11,6 +11,7 @@ use super::{
     dispatch::{Action, Sent},
     error::ApiError,
     rights::Optional,
+    scripts::Work,
 };
 use crate::{fleet::InstanceId, plan::INSTANCES_PER_COMMAND};
 
@@ -56,7 +57,7 @@ impl Cloud {
         &self,
         action: Action,
         experiment: Option<&ExperimentId>,
-        script: &str,
+        script: &Work,
         instances: &[InstanceId],
     ) -> Result<Vec<Answer>, ApiError> {
         let mut sent = Vec::new();

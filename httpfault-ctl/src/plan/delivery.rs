@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{INSTANCES_PER_COMMAND, PIECE_BYTES, Window};
+use super::{INSTANCES_PER_COMMAND, Window, piece_bytes};
 use crate::{
     agents::AgentFile,
-    tunables::{Agents, Architecture, Delivery},
+    tunables::{Architecture, Delivery, RunSettings},
 };
 
 /// An SSM agent takes a message every 2 to 2.5 s; nothing that is sent in several comes faster.
@@ -27,10 +27,12 @@ pub(crate) struct DeliveryPlan {
 
 /// The plan, and a warning where there is a better way.
 pub(super) fn plan(
-    settings: &Agents,
+    settings: &RunSettings,
     agents: &BTreeMap<Architecture, AgentFile>,
     windows: &[Window],
 ) -> (DeliveryPlan, Option<String>) {
+    let piece = piece_bytes(settings.access.document.is_some());
+    let settings = &settings.agents;
     if !settings.install || settings.delivery == Delivery::Preinstalled {
         let how = "not brought: hosts must have it".to_owned();
         return (DeliveryPlan { how, commands: 0, seconds: 0 }, None);
@@ -46,7 +48,7 @@ pub(super) fn plan(
         Delivery::Pieces | Delivery::Preinstalled => {}
     }
     let sizes = agents.values().filter_map(|agent| agent.compressed_bytes);
-    let pieces = sizes.map(|bytes| bytes.div_ceil(PIECE_BYTES)).max().unwrap_or(0);
+    let pieces = sizes.map(|bytes| bytes.div_ceil(piece)).max().unwrap_or(0);
     let commands = pieces + 1;
     let floor = commands as f64 * SECS_PER_MESSAGE;
     let seconds = (floor * OVERHEAD).ceil() as u64;

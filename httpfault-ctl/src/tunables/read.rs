@@ -11,7 +11,7 @@ use super::{
     agents::read_agents,
     parse::{is_arn, is_ecs_name, is_name},
     raw::Raw,
-    settings::{Access, Credentials, Output, PolicyScope, RunSettings, Sequence, TaskChoice},
+    settings::{Access, Agents, Credentials, Output, PolicyScope, RunSettings, Sequence, TaskChoice},
     table::{self as t, Tunable},
 };
 
@@ -34,11 +34,22 @@ pub(crate) fn read_access(raw: &mut Raw) -> Option<Access> {
         }
         parsed
     });
+    let document = read_document(raw);
     let credentials = read_credentials(raw);
     let output = raw.choice(&t::OUTPUT, &[("text", Output::Text), ("json", Output::Json)], Output::Text);
     let poll = Duration::from_millis(raw.number(&t::POLL_MS, 5000, 10..=60_000, " milliseconds"));
     let answer_within = Duration::from_secs(raw.number(&t::ANSWER_SECS, 120, 1..=3600, " seconds"));
-    Some(Access { cluster, service, region: region?, experiment, credentials, output, poll, answer_within })
+    Some(Access {
+        cluster,
+        service,
+        region: region?,
+        experiment,
+        document,
+        credentials,
+        output,
+        poll,
+        answer_within,
+    })
 }
 
 /// Reads what `policy` needs, all of it optional.
@@ -55,7 +66,24 @@ pub(crate) fn read_policy(raw: &mut Raw) -> Option<PolicyScope> {
             }
         }
     }
-    Some(PolicyScope { cluster, region, instance_tags })
+    let document = read_document(raw);
+    Some(PolicyScope { cluster, region, instance_tags, document })
+}
+
+/// The name of a document of one's own; those of AWS take other parameters.
+fn read_document(raw: &mut Raw) -> Option<String> {
+    let fits = |text: &str| {
+        let name = text.len() >= 3 && is_name(text, 128, "_-.");
+        name && !["aws", "amazon", "amzn"].iter().any(|own| text.to_ascii_lowercase().starts_with(own))
+    };
+    raw.formed(&t::SSM_DOCUMENT, fits, "3 to 128 letters, digits, '_', '-' and '.', not beginning with AWS")
+}
+
+/// Reads what `document` needs: where, as whom, and which agents.
+pub(crate) fn read_registry(raw: &mut Raw) -> Option<(Access, Agents)> {
+    let access = read_access(raw);
+    let agents = read_agents(raw);
+    Some((access?, agents))
 }
 
 /// Key or value of a tag on an EC2 instance, as far as the policy language takes it literally (`*`, `?` and `${` are

@@ -11,6 +11,8 @@ pub(crate) struct Access {
     pub(crate) service: Option<String>,
     pub(crate) region: String,
     pub(crate) experiment: Option<ExperimentId>,
+    /// SSM_DOCUMENT, in place of AWS-RunShellScript.
+    pub(crate) document: Option<String>,
     pub(crate) credentials: Credentials,
     pub(crate) output: Output,
     pub(crate) poll: Duration,
@@ -37,6 +39,8 @@ pub(crate) struct PolicyScope {
     pub(crate) region: Option<String>,
     /// Tags that an instance must have to be sent commands.
     pub(crate) instance_tags: BTreeMap<String, String>,
+    /// SSM_DOCUMENT, in place of AWS-RunShellScript.
+    pub(crate) document: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -95,6 +95,8 @@ tunables! {
     AGENT_DIR = one("AGENT_DIR", "agent-dir", Value, "next to httpfault-ctl", "Local directory with httpfault-agent-x86_64 and httpfault-agent-aarch64");
     AGENT_SHA256 = one("AGENT_SHA256", "agent-sha256", CommaList, "of the files in AGENT_DIR", "Checksums of the agents, 'x86_64=<hex>,aarch64=<hex>'");
 
+    SSM_DOCUMENT = one("SSM_DOCUMENT", "ssm-document", Value, "", "Document of the account that is sent in place of AWS-RunShellScript; `httpfault-ctl document --register` keeps it");
+
     AWS_AUTHENTICATION_SECRET = one("AWS_AUTHENTICATION_SECRET", "aws-authentication-secret", Value, "", "Credentials: a file in the format of ~/.aws/credentials, or its name under AWS_AUTHENTICATION_SECRET_DIR");
     AWS_AUTHENTICATION_SECRET_DIR = one("AWS_AUTHENTICATION_SECRET_DIR", "aws-authentication-secret-dir", Value, "/etc/httpfault/aws", "Directory of mounted secrets");
     AWS_SHARED_CREDENTIALS_FILE = one("AWS_SHARED_CREDENTIALS_FILE", "aws-shared-credentials-file", Value, "", "Credentials file of the AWS SDKs");
@@ -117,6 +119,7 @@ pub(crate) const ACCESS: &[&Tunable] = &[
     &REGION,
     &SERVICE_NAME,
     &EXPERIMENT_ID,
+    &SSM_DOCUMENT,
     &AWS_AUTHENTICATION_SECRET,
     &AWS_AUTHENTICATION_SECRET_DIR,
     &AWS_SHARED_CREDENTIALS_FILE,
@@ -130,7 +133,22 @@ pub(crate) const ACCESS: &[&Tunable] = &[
 ];
 
 /// What `policy` takes: what makes it narrower.
-pub(crate) const POLICY: &[&Tunable] = &[&CLUSTER_NAME, &REGION, &INSTANCE_TAG];
+pub(crate) const POLICY: &[&Tunable] = &[&CLUSTER_NAME, &REGION, &INSTANCE_TAG, &SSM_DOCUMENT];
+
+/// What `document` takes: which agents, where, as whom.
+pub(crate) const REGISTRY: &[&Tunable] = &[
+    &REGION,
+    &SSM_DOCUMENT,
+    &AGENT_DIR,
+    &AGENT_SHA256,
+    &AWS_AUTHENTICATION_SECRET,
+    &AWS_AUTHENTICATION_SECRET_DIR,
+    &AWS_SHARED_CREDENTIALS_FILE,
+    &AWS_PROFILE,
+    &ASSUME_ROLE_ARN,
+    &ASSUME_ROLE_EXTERNAL_ID,
+    &ASSUME_ROLE_SESSION_NAME,
+];
 
 /// What `run` and `plan` take: everything that is not for `policy` alone.
 pub(crate) fn experiment() -> Vec<&'static Tunable> {

@@ -56,8 +56,8 @@ fn pieces_that_are_there_are_not_sent_again() {
     fs::create_dir_all(&incoming).unwrap();
     for command in site.commands("piece").iter().skip(2) {
         let script = &command.script;
-        let name = script.split("!= ").nth(1).unwrap().split(' ').next().unwrap();
-        let data = script.split("<<'PIECE'\n").nth(1).unwrap().split('\n').next().unwrap();
+        let name = script.split("!= '").nth(1).unwrap().split('\'').next().unwrap();
+        let data = script.split("printf %s '").nth(1).unwrap().split('\'').next().unwrap();
         let path = incoming.join(name);
         let mut decode = std::process::Command::new("base64");
         let mut child = decode
@@ -88,7 +88,7 @@ fn a_damaged_agent_or_piece_is_replaced() {
     let incoming = site.on_host(&host(0), &format!("/var/lib/httpfault/incoming/{sum}"));
     fs::create_dir_all(&incoming).unwrap();
     let script = &site.commands("piece")[0].script;
-    let name = script.split("!= ").nth(1).unwrap().split(' ').next().unwrap();
+    let name = script.split("!= '").nth(1).unwrap().split('\'').next().unwrap();
     fs::write(incoming.join(name), "rot").unwrap();
     finish(&mut site.on_service("run")).exits(0);
     assert_eq!(sha256(&installed(&site)), sum);

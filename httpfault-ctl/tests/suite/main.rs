@@ -7,6 +7,7 @@ mod authentication;
 mod delivery;
 mod delivery_ways;
 mod dispatch;
+mod document;
 mod exit_codes;
 mod hostile;
 mod moto;

@@ -57,7 +57,9 @@ pub use host::Occupied;
 pub use identity::{Policy, PolicyError, Role, User};
 pub use s3::Object;
 pub use simulator::{Builder, Simulator, SimulatorError};
-pub use ssm::{CommandView, Execution, Finished, InvocationView, Messages, Status, Stub, StubCall, Timing};
+pub use ssm::{
+    CommandView, Document, Execution, Finished, InvocationView, Messages, Status, Stub, StubCall, Timing,
+};
 pub use world_file::{WorldFileError, read_world};
 
 pub use world::{

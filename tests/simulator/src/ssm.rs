@@ -2,6 +2,7 @@
 
 mod command;
 mod document;
+mod documents;
 mod execution;
 mod send;
 
@@ -16,6 +17,7 @@ mod shapes;
 use serde_json::Value;
 
 pub use command::{CommandView, InvocationView, Status};
+pub use documents::Document;
 pub use execution::{Execution, Finished, Messages, Stub, StubCall, Timing};
 
 pub(crate) use command::{Command, Invocation};
@@ -32,6 +34,9 @@ pub(crate) fn dispatch(context: &mut Context<'_>, action: &str, request: Value) 
         "ListCommandInvocations" => lookup::list_invocations(context, request),
         "ListCommands" => lookup::list_commands(context, request),
         "CancelCommand" => cancel::cancel(context, request),
+        "CreateDocument" | "GetDocument" | "UpdateDocument" | "UpdateDocumentDefaultVersion" => {
+            documents::dispatch(context, action, request)
+        }
         _ => Err(ApiError::new(
             "UnknownOperationException",
             format!("the simulator does not model ssm:{action}"),

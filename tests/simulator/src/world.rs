@@ -17,6 +17,7 @@ pub use task::{Container, LaunchType, NetworkMode, Port, Task, TaskStatus};
 
 use crate::identity::{Role, User};
 use crate::s3::Object;
+use crate::ssm::Document;
 
 /// Everything in one account and one region.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -34,6 +35,8 @@ pub struct World {
     pub users: Vec<User>,
     /// Roles that can be assumed.
     pub roles: Vec<Role>,
+    /// Command documents of the account.
+    pub documents: Vec<Document>,
     /// Objects in S3.
     pub objects: Vec<Object>,
 }
@@ -47,6 +50,7 @@ impl Default for World {
             managed_instances: Vec::new(),
             users: Vec::new(),
             roles: Vec::new(),
+            documents: Vec::new(),
             objects: Vec::new(),
         }
     }

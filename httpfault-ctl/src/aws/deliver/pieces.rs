@@ -18,7 +18,7 @@ use crate::{
         scripts,
     },
     fleet::InstanceId,
-    plan::{INSTANCES_PER_COMMAND, PIECE_BYTES},
+    plan::{INSTANCES_PER_COMMAND, piece_bytes},
 };
 
 /// Pieces on their way. An SSM agent takes a message every 2 to 2.5 s, so with two looks in that time it never waits
@@ -50,7 +50,7 @@ impl Cloud {
         lacking: Lacking,
         say: &dyn Fn(String),
     ) -> Result<Delivered, ApiError> {
-        let mut bytes = PIECE_BYTES;
+        let mut bytes = piece_bytes(self.document.is_some());
         loop {
             let result = self.send_pieces_of(bytes, experiment, file, lacking.clone(), say).await;
             match &result {

@@ -5,13 +5,7 @@ if [ "$(date +%s)" -gt @NOT_AFTER@ ]; then
     echo "this command came too late and nothing was done (or the host's clock is wrong)" >&2
     exit 1
 fi
-case ${AWS_SSM_INSTANCE_ID:-} in
-@CASES@
-*)
-    echo "nothing is planned for this host (AWS_SSM_INSTANCE_ID=${AWS_SSM_INSTANCE_ID:-not set})" >&2
-    exit 1
-    ;;
-esac
+@CHOOSE@
 agent=
 for place in "/var/lib/httpfault/agents/$sha/httpfault-agent" /usr/local/bin/httpfault-agent \
     /usr/bin/httpfault-agent /opt/httpfault/httpfault-agent; do

@@ -6,13 +6,11 @@ dir=/var/lib/httpfault/incoming/@SHA@
 mkdir -p "$dir"
 aside=$(mktemp "$dir/.aside.XXXXXX")
 trap 'rm -f "$aside"' EXIT
-base64 -d >"$aside" <<'PIECE'
-@DATA@
-PIECE
+printf %s '@DATA@' | base64 -d >"$aside"
 sum=$(sha256sum <"$aside" | cut -c1-16)
-if [ "$sum" != @PIECE@ ]; then
-    echo "piece @PIECE@ arrived as $sum" >&2
+if [ "$sum" != '@PIECE@' ]; then
+    echo "piece '@PIECE@' arrived as $sum" >&2
     exit 1
 fi
-mv -f "$aside" "$dir/@PIECE@"
-echo "httpfault: kept @PIECE@"
+mv -f "$aside" "$dir/"'@PIECE@'
+echo "httpfault: kept $sum"

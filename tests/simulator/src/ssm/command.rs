@@ -55,6 +55,9 @@ impl Status {
 pub(crate) struct Command {
     pub(crate) id: String,
     pub(crate) document: String,
+    /// What runs, with the parameters in their places.
+    pub(crate) script: String,
+    pub(crate) execution_timeout: Option<String>,
     pub(crate) comment: String,
     pub(crate) parameters: BTreeMap<String, Vec<String>>,
     pub(crate) instance_ids: Vec<String>,
@@ -130,13 +133,13 @@ pub struct InvocationView {
 
 impl Command {
     pub(crate) fn script(&self) -> String {
-        self.parameters.get("commands").map(|lines| lines.join("\n")).unwrap_or_default()
+        self.script.clone()
     }
 
     /// Seconds after which the agent kills the script. Outside 5..=172800 the agent silently takes an hour
     /// (amazon-ssm-agent, pluginutil.ValidateExecutionTimeout).
     pub(crate) fn execution_timeout(&self) -> u64 {
-        let given = self.parameters.get("executionTimeout").and_then(|values| values.first()?.parse().ok());
+        let given = self.execution_timeout.as_ref().and_then(|seconds| seconds.parse().ok());
         given.filter(|seconds| (5..=172_800).contains(seconds)).unwrap_or(3600)
     }
 

@@ -11,7 +11,7 @@ use crate::http::ApiError;
 use crate::world::Platform;
 
 /// A document with its parameters may not be larger than this.
-const MAX_DOCUMENT: usize = 64 * 1024;
+pub(super) const MAX_DOCUMENT: usize = 64 * 1024;
 /// Size of the text of AWS-RunShellScript itself.
 const OWN_SIZE: usize = 1300;
 

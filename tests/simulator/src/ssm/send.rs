@@ -10,9 +10,11 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::command::{Command, Invocation};
+use super::documents::{Document, Expanded};
 use super::{deliver, document, shapes};
 use crate::faults::Fate;
 use crate::http::{ApiError, Context, read};
+use crate::world::Platform;
 
 static INSTANCE_ID: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"(^i-(\w{8}|\w{17})$)|(^mi-\w{17}$)").ok());
@@ -58,7 +60,11 @@ pub(super) fn send(context: &mut Context<'_>, request: Value) -> Result<Value, A
     let instances = targets(&request)?;
     context.authorize(&resources(context, &request.document_name, &instances), None)?;
 
-    let platform = document::platform(&request.document_name)?;
+    let own = context.state.world.documents.iter().find(|own| own.name == request.document_name);
+    let platform = match own {
+        Some(_) => Platform::Linux,
+        None => document::platform(&request.document_name)?,
+    };
     if request
         .document_version
         .as_deref()
@@ -69,7 +75,7 @@ pub(super) fn send(context: &mut Context<'_>, request: Value) -> Result<Value, A
             "The document version is not valid or does not exist.",
         ));
     }
-    document::check(&request.parameters, context.state.faults.document_bytes())?;
+    let expanded = expand(context, own, &request)?;
     let world = &context.state.world;
     let known = |id: &str| world.managed_instances.iter().find(|instance| instance.id == id);
     let valid = |id: &str| known(id).is_some_and(|instance| !instance.terminated);
@@ -98,6 +104,8 @@ pub(super) fn send(context: &mut Context<'_>, request: Value) -> Result<Value, A
     let command = Command {
         id: uuid::Uuid::new_v4().to_string(),
         document: request.document_name.rsplit('/').next().unwrap_or_default().to_owned(),
+        script: expanded.script,
+        execution_timeout: expanded.execution_timeout,
         comment: request.comment,
         parameters: request.parameters,
         instance_ids: request.instance_ids,
@@ -115,6 +123,18 @@ pub(super) fn send(context: &mut Context<'_>, request: Value) -> Result<Value, A
     deliver::start(Arc::clone(context.shared), &command);
     context.state.commands.push(command);
     Ok(answer)
+}
+
+/// The script that a command is, of a document of the account's own or of AWS-RunShellScript.
+fn expand(context: &Context<'_>, own: Option<&Document>, request: &Request) -> Result<Expanded, ApiError> {
+    let limit = context.state.faults.document_bytes();
+    if let Some(own) = own {
+        return own.expand(&request.parameters, limit.unwrap_or(document::MAX_DOCUMENT));
+    }
+    document::check(&request.parameters, limit)?;
+    let first = |name: &str| request.parameters.get(name).and_then(|values| values.first().cloned());
+    let lines = request.parameters.get("commands").map(|lines| lines.join("\n"));
+    Ok(Expanded { script: lines.unwrap_or_default(), execution_timeout: first("executionTimeout") })
 }
 
 /// The constraints of the API model, which the front end checks before anything else.
