@@ -71,7 +71,9 @@ impl Unready {
 /// Looks at the host and at every target.
 pub(crate) async fn look(spec: &RunSpec, sources: &Sources) -> Preflight {
     let host = host::problems();
-    let mut preflight = Preflight { targets: Vec::new(), host, warnings: host::warnings() };
+    let mut warnings = host::warnings();
+    warnings.extend(spec.fault.missing_header().map(|header| header.warning("--response-header")));
+    let mut preflight = Preflight { targets: Vec::new(), host, warnings };
     let mut seen = HashSet::new();
     for selector in &spec.targets {
         let (source, outcome) = match target::resolve(selector, sources).await {

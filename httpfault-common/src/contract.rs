@@ -5,12 +5,14 @@
 mod check;
 mod exit;
 mod grpc;
+mod missing;
 mod report;
 mod spec;
 
 pub use check::{Mistake, Mistakes};
 pub use exit::Exit;
 pub use grpc::{GrpcError, GrpcStatus, NoGrpcStatus};
+pub use missing::MissingHeader;
 pub use report::{
     CheckReport, Counters, Event, FaultStatus, Injected, InjectedTarget, LeftBehind, Outcome, Phase, Problem,
     RemoveReport, Removed, RemovedFault, RemovedHow, RemovedReason, StatusReport, TargetReport, is_zero,

@@ -54,6 +54,9 @@ fn ready_changes_nothing() -> Result<()> {
     }
     let report = check(&instance, 0, &["--pid", &web.pid()?.to_string()])?;
     assert_eq!(report.targets[0].source, "proc");
+    let report = check(&instance, 0, &["--container", "web", "--status-code", "302"])?;
+    let told = "--response-header 'Location: https://example.com/'";
+    assert!(report.warnings.iter().any(|warning| warning.contains(told)), "{report:?}");
     before.none_but_these(&[(&web.namespace()?, 20000)])?;
     assert!(instance.get(Instance::published(8080), "/")?.is_real());
     Ok(())

@@ -265,6 +265,10 @@ fn read_template(raw: &mut Raw, experiment: Option<ExperimentId>, seed: Option<u
             },
         },
     };
+    if let Some(header) = template.fault.missing_header() {
+        let name = raw.name(&t::RESPONSE_HEADERS);
+        raw.warnings.push(header.warning(&name));
+    }
     for mistake in template.check().err().into_iter().flat_map(|mistakes| mistakes.0) {
         let tunable = tunable_of(mistake.field);
         let name = tunable.map_or_else(|| mistake.field.to_owned(), |tunable| raw.name(tunable));

@@ -102,7 +102,9 @@ fn everything_that_the_agent_offers_reaches_it() {
         .env("METHODS", "GET,POST")
         .env("HEADERS", "X-Canary: yes")
         .env("EXCLUDE_PATHS", "[\"/with,comma\"]")
-        .env("EXCLUDE_USER_AGENTS", "ELB-HealthChecker\nkube-probe");
+        .env("EXCLUDE_USER_AGENTS", "ELB-HealthChecker\nkube-probe")
+        .env("GRPC_STATUS", "DATA_LOSS")
+        .env("GRPC_MESSAGE", "no more");
     finish(&mut ctl).exits(0);
     let spec = site.specs().remove(0);
     let fault = &spec["fault"];
@@ -120,6 +122,22 @@ fn everything_that_the_agent_offers_reaches_it() {
         "exclude_paths": ["/with,comma"], "exclude_user_agents": ["ELB-HealthChecker", "kube-probe"],
     });
     assert_eq!(fault["selection"], selection);
+    assert_eq!(fault["grpc"], json!({"status": 15, "message": "no more"}));
+}
+
+#[test]
+fn a_status_that_needs_a_header_is_a_warning_without_it() {
+    let site = Site::new(World::fleet(1, 1));
+    for (status, told) in [
+        ("302", "RESPONSE_HEADERS 'Location: "),
+        ("401", "RESPONSE_HEADERS 'WWW-Authenticate: "),
+        ("405", "RESPONSE_HEADERS 'Allow: "),
+    ] {
+        finish(site.on_service("plan").env("STATUS_CODE", status)).exits(0).says(told);
+    }
+    let mut given = site.on_service("plan");
+    let plan = finish(given.env("STATUS_CODE", "302").env("RESPONSE_HEADERS", "location: /a")).exits(0);
+    assert_eq!(plan.json()["warnings"], json!([]));
 }
 
 #[test]
