@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use httpfault_common::contract::{
     ExistingConnections, ExperimentId, Fault, GrpcError, GrpcStatus, HeaderLine, Mistake, Mistakes,
-    Replacement, RunSpec, Selection, TargetSelector,
+    Replacement, RunSpec, Selection, TargetSelector, default,
 };
 
 /// Makes the HTTP service of chosen containers answer with a chosen status code, for a chosen time, then restores it.
@@ -54,25 +54,25 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "ID")]
     experiment_id: Option<ExperimentId>,
     /// Port that the target listens on (TARGET_SERVICE_PORT)
-    #[arg(long, value_name = "PORT", default_value = "80", value_parser = clap::value_parser!(u16))]
+    #[arg(long, value_name = "PORT", default_value = default::PORT, value_parser = clap::value_parser!(u16))]
     port: u16,
     /// Port on loopback, inside the target's network namespace, where the responder listens (PROXY_PORT)
-    #[arg(long, value_name = "PORT", default_value = "20000")]
+    #[arg(long, value_name = "PORT", default_value = default::PROXY_PORT)]
     proxy_port: u16,
     /// Addresses in scope: those of one interface, or `auto` for all (NETWORK_INTERFACE)
-    #[arg(long, value_name = "NAME", default_value = "auto")]
+    #[arg(long, value_name = "NAME", default_value = default::NETWORK_INTERFACE)]
     interface: String,
     /// Final status of injected responses, 200 to 599
-    #[arg(long, value_name = "CODE", default_value = "503")]
+    #[arg(long, value_name = "CODE", default_value = default::STATUS_CODE)]
     status_code: u16,
     /// How long, seconds
-    #[arg(long, value_name = "SECONDS", default_value = "60")]
+    #[arg(long, value_name = "SECONDS", default_value = default::DURATION)]
     duration: u64,
     /// What becomes of connections that clients hold when the fault starts
-    #[arg(long, value_enum, default_value = "drain")]
+    #[arg(long, value_enum, default_value = default::EXISTING_CONNECTIONS)]
     existing_connections: Existing,
     /// `false`: call the application and replace only its status
-    #[arg(long, value_name = "BOOL", default_value = "true", action = clap::ArgAction::Set)]
+    #[arg(long, value_name = "BOOL", default_value = default::MODIFY_RESPONSE_BODY, action = clap::ArgAction::Set)]
     modify_response_body: bool,
     /// Body of injected responses [default: a text that names the code and httpfault]
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
@@ -93,7 +93,7 @@ pub(crate) struct RunArgs {
     #[arg(long)]
     no_marker: bool,
     /// Share of the selected requests that is faulted, decided for each request
-    #[arg(long, value_name = "P", default_value = "100")]
+    #[arg(long, value_name = "P", default_value = default::PERCENT)]
     percent: f64,
     /// Seed of that decision [default: random]
     #[arg(long, value_name = "N")]

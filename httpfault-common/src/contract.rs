@@ -3,6 +3,7 @@
 //! Both binaries use these types, so neither builds nor parses the other's text by hand.
 
 mod check;
+pub mod default;
 mod exit;
 mod grpc;
 mod missing;

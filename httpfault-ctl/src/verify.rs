@@ -109,6 +109,9 @@ pub(crate) fn had_effect(counters: &Counters) -> bool {
 }
 
 #[cfg(test)]
+mod golden;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

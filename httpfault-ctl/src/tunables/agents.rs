@@ -36,7 +36,7 @@ pub(super) fn read_agents(raw: &mut Raw) -> Agents {
         }
     }
     let dir = raw.text(&t::AGENT_DIR).map(PathBuf::from);
-    Agents { install: raw.switch(&t::INSTALL_DEPENDENCIES, true), delivery, dir, checksums }
+    Agents { install: raw.switch(&t::INSTALL_DEPENDENCIES), delivery, dir, checksums }
 }
 
 fn read_delivery(raw: &mut Raw) -> Delivery {

@@ -9,17 +9,12 @@ const TRUE: [&str; 5] = ["true", "1", "yes", "y", "on"];
 const FALSE: [&str; 5] = ["false", "0", "no", "n", "off"];
 
 impl Raw {
-    /// A whole number within `range`.
-    pub(crate) fn number<N>(
-        &mut self,
-        tunable: &Tunable,
-        default: N,
-        range: RangeInclusive<N>,
-        unit: &str,
-    ) -> N
+    /// A number within `range`; the default stands in the table.
+    pub(crate) fn number<N>(&mut self, tunable: &Tunable, range: RangeInclusive<N>, unit: &str) -> N
     where
         N: FromStr + PartialOrd + Display + Copy,
     {
+        let default = tunable.default.parse().unwrap_or(*range.start());
         let Some(text) = self.text(tunable).map(|text| text.trim().to_owned()) else { return default };
         match text.parse() {
             Ok(number) if range.contains(&number) => number,
@@ -31,8 +26,10 @@ impl Raw {
         }
     }
 
-    pub(crate) fn switch(&mut self, tunable: &Tunable, default: bool) -> bool {
-        let Some(text) = self.text(tunable).map(str::to_owned) else { return default };
+    pub(crate) fn switch(&mut self, tunable: &Tunable) -> bool {
+        let Some(text) = self.text(tunable).map(str::to_owned) else {
+            return TRUE.contains(&tunable.default);
+        };
         let word = text.trim().to_ascii_lowercase();
         if TRUE.contains(&word.as_str()) {
             return true;
@@ -44,15 +41,15 @@ impl Raw {
         false
     }
 
-    /// One of a few words, in any case.
-    pub(crate) fn choice<T: Copy>(&mut self, tunable: &Tunable, words: &[(&str, T)], default: T) -> T {
-        let Some(text) = self.text(tunable).map(|text| text.trim().to_owned()) else { return default };
+    /// One of a few words, in any case. `otherwise` is for a word that is none of them, which ends the program.
+    pub(crate) fn choice<T: Copy>(&mut self, tunable: &Tunable, words: &[(&str, T)], otherwise: T) -> T {
+        let text = self.text(tunable).unwrap_or(tunable.default).trim().to_owned();
         if let Some((_, value)) = words.iter().find(|(word, _)| word.eq_ignore_ascii_case(&text)) {
             return *value;
         }
         let allowed = words.iter().map(|(word, _)| *word).collect::<Vec<_>>().join(" or ");
         self.wrong(tunable, &text, &allowed);
-        default
+        otherwise
     }
 
     /// Text whose form `fits` decides.

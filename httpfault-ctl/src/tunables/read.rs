@@ -37,8 +37,8 @@ pub(crate) fn read_access(raw: &mut Raw) -> Option<Access> {
     let document = read_document(raw);
     let credentials = read_credentials(raw);
     let output = raw.choice(&t::OUTPUT, &[("text", Output::Text), ("json", Output::Json)], Output::Text);
-    let poll = Duration::from_millis(raw.number(&t::POLL_MS, 5000, 10..=60_000, " milliseconds"));
-    let answer_within = Duration::from_secs(raw.number(&t::ANSWER_SECS, 120, 1..=3600, " seconds"));
+    let poll = Duration::from_millis(raw.number(&t::POLL_MS, 10..=60_000, " milliseconds"));
+    let answer_within = Duration::from_secs(raw.number(&t::ANSWER_SECS, 1..=3600, " seconds"));
     Some(Access {
         cluster,
         service,
@@ -104,7 +104,7 @@ pub(crate) fn read_run(raw: &mut Raw) -> Option<RunSettings> {
         );
     }
     let choice = read_choice(raw);
-    let affected = raw.number(&t::TASK_REPLICA_AFFECTED_PERC, 100, 0..=100, " percent");
+    let affected = raw.number(&t::TASK_REPLICA_AFFECTED_PERC, 0..=100, " percent");
     if raw.is_set(&t::TASK_REPLICA_AFFECTED_PERC) && affected == 0 {
         raw.warnings.push(
             "TASK_REPLICA_AFFECTED_PERC=0 still takes one task, as the reference fault does".to_owned(),
@@ -114,10 +114,10 @@ pub(crate) fn read_run(raw: &mut Raw) -> Option<RunSettings> {
         raw.formed(&t::CONTAINER_NAME, |text| is_name(text, 255, "_-"), "the name of a container definition");
     let sequences = [("parallel", Sequence::Parallel), ("serial", Sequence::Serial)];
     let sequence = raw.choice(&t::SEQUENCE, &sequences, Sequence::Parallel);
-    let ramp = Duration::from_secs(raw.number(&t::RAMP_TIME, 0, 0..=MAX_RAMP_SECS, " seconds"));
-    let seed = raw.is_set(&t::SEED).then(|| raw.number(&t::SEED, 0, 0..=u64::MAX, ""));
+    let ramp = Duration::from_secs(raw.number(&t::RAMP_TIME, 0..=MAX_RAMP_SECS, " seconds"));
+    let seed = raw.is_set(&t::SEED).then(|| raw.number(&t::SEED, 0..=u64::MAX, ""));
     let agents = read_agents(raw);
-    let yes = raw.switch(&t::YES, false);
+    let yes = raw.switch(&t::YES);
     let experiment = access.as_ref().and_then(|access| access.experiment.clone());
     let template = read_template(raw, experiment, seed)?;
     let access = access?;
@@ -145,7 +145,7 @@ fn read_choice(raw: &mut Raw) -> Option<TaskChoice> {
         }
     }
     let service = raw.text(&t::SERVICE_NAME).map(str::to_owned);
-    let all = raw.switch(&t::ALL_TASKS, false);
+    let all = raw.switch(&t::ALL_TASKS);
     if !tasks.is_empty() {
         if service.is_some() || all {
             raw.warnings.push(
@@ -221,7 +221,7 @@ fn read_template(raw: &mut Raw, experiment: Option<ExperimentId>, seed: Option<u
     ];
     let text = |raw: &Raw, tunable: &Tunable| raw.text(tunable).map(str::to_owned);
     let header = "'Name: value' (RFC 9110 section 5), one a line";
-    let modify = raw.switch(&t::MODIFY_RESPONSE_BODY, true);
+    let modify = raw.switch(&t::MODIFY_RESPONSE_BODY);
     for tunable in [&t::RESPONSE_BODY, &t::CONTENT_TYPE] {
         if !modify && raw.is_set(tunable) {
             let name = raw.name(tunable);
@@ -235,22 +235,22 @@ fn read_template(raw: &mut Raw, experiment: Option<ExperimentId>, seed: Option<u
     let template = RunSpec {
         experiment_id: experiment.or_else(|| DRAWN_LATER.parse().ok())?,
         targets: vec![TargetSelector::Task { id: "later".to_owned(), container: None }],
-        port: raw.number(&t::TARGET_SERVICE_PORT, 80, 1..=u16::MAX, ""),
-        proxy_port: raw.number(&t::PROXY_PORT, 20_000, 1..=u16::MAX, ""),
-        interface: text(raw, &t::NETWORK_INTERFACE).unwrap_or_else(|| "auto".to_owned()),
+        port: raw.number(&t::TARGET_SERVICE_PORT, 1..=u16::MAX, ""),
+        proxy_port: raw.number(&t::PROXY_PORT, 1..=u16::MAX, ""),
+        interface: text(raw, &t::NETWORK_INTERFACE)
+            .unwrap_or_else(|| t::NETWORK_INTERFACE.default.to_owned()),
         duration_secs: raw.number(
             &t::TOTAL_CHAOS_DURATION,
-            60,
             limit::MIN_DURATION_SECS..=limit::MAX_DURATION_SECS,
             " seconds",
         ),
         existing_connections: raw.choice(&t::EXISTING_CONNECTIONS, &existing, ExistingConnections::Drain),
         fault: Fault {
-            status: raw.number(&t::STATUS_CODE, 503, 200..=599, " (one final status)"),
+            status: raw.number(&t::STATUS_CODE, 200..=599, " (one final status)"),
             replacement: modify.then_some(replacement),
             headers: raw.members::<HeaderLine>(&t::RESPONSE_HEADERS, header),
-            marker: raw.switch(&t::MARKER, true),
-            percent: raw.number(&t::PERCENT, 100.0, 0.0..=100.0, " percent"),
+            marker: raw.switch(&t::MARKER),
+            percent: raw.number(&t::PERCENT, 0.0..=100.0, " percent"),
             seed,
             grpc: GrpcError {
                 status: raw.parsed(&t::GRPC_STATUS, "1 to 16, or the name of such a status"),

@@ -44,6 +44,7 @@ const fn alias(aliases: &'static [&'static str], tunable: Tunable) -> Tunable {
 }
 
 use Kind::{CommaList, LineList, Switch, Value};
+use httpfault_common::contract::default;
 
 macro_rules! tunables {
     ($($name:ident = $tunable:expr;)*) => {
@@ -61,28 +62,28 @@ tunables! {
     TASK_REPLICA_AFFECTED_PERC = one("TASK_REPLICA_AFFECTED_PERC", "task-replica-affected-perc", Value, "100", "Share of the running tasks, percent: max(1, floor(n*p/100)) of them");
     ALL_TASKS = one("ALL_TASKS", "all-tasks", Switch, "false", "Take every running EC2 task of the cluster");
     CONTAINER_NAME = one("CONTAINER_NAME", "container-name", Value, "", "Container of the task, where several could be meant");
-    TARGET_SERVICE_PORT = one("TARGET_SERVICE_PORT", "target-service-port", Value, "80", "Port that the container listens on");
+    TARGET_SERVICE_PORT = one("TARGET_SERVICE_PORT", "target-service-port", Value, default::PORT, "Port that the container listens on");
 
-    STATUS_CODE = one("STATUS_CODE", "status-code", Value, "503", "Status that is answered, 200 to 599");
-    MODIFY_RESPONSE_BODY = one("MODIFY_RESPONSE_BODY", "modify-response-body", Switch, "true", "true: the application is not called; false: it is, and only its status is replaced");
+    STATUS_CODE = one("STATUS_CODE", "status-code", Value, default::STATUS_CODE, "Status that is answered, 200 to 599");
+    MODIFY_RESPONSE_BODY = one("MODIFY_RESPONSE_BODY", "modify-response-body", Switch, default::MODIFY_RESPONSE_BODY, "true: the application is not called; false: it is, and only its status is replaced");
     RESPONSE_BODY = one("RESPONSE_BODY", "response-body", Value, "", "Body of injected responses instead of the chaos string");
     CONTENT_TYPE = one("CONTENT_TYPE", "content-type", Value, "", "Media type of RESPONSE_BODY");
     RESPONSE_HEADERS = one("RESPONSE_HEADERS", "response-headers", LineList, "", "Headers added to injected responses, 'Name: value'");
     GRPC_STATUS = one("GRPC_STATUS", "grpc-status", Value, "", "Status of faulted gRPC calls, by number or name, instead of what clients make of STATUS_CODE");
     GRPC_MESSAGE = one("GRPC_MESSAGE", "grpc-message", Value, "", "Message of faulted gRPC calls instead of the chaos string");
     MARKER = one("MARKER", "marker", Switch, "true", "Injected responses carry x-httpfault: <experiment id>");
-    PERCENT = one("PERCENT", "percent", Value, "100", "Share of the selected requests that is faulted, percent");
+    PERCENT = one("PERCENT", "percent", Value, default::PERCENT, "Share of the selected requests that is faulted, percent");
     SEED = one("SEED", "seed", Value, "", "Makes the choice of tasks and requests repeatable; printed when it is drawn");
     PATHS = one("PATHS", "paths", CommaList, "", "Path prefixes that can be faulted");
     METHODS = one("METHODS", "methods", CommaList, "", "Methods that can be faulted");
     HEADERS = one("HEADERS", "headers", LineList, "", "Request headers that must all be there, 'Name: value'");
     EXCLUDE_PATHS = one("EXCLUDE_PATHS", "exclude-paths", CommaList, "", "Path prefixes that are spared");
     EXCLUDE_USER_AGENTS = one("EXCLUDE_USER_AGENTS", "exclude-user-agents", LineList, "", "Parts of User-Agent values that are spared, such as ELB-HealthChecker");
-    EXISTING_CONNECTIONS = one("EXISTING_CONNECTIONS", "existing-connections", Value, "drain", "What becomes of connections that clients hold already: drain, keep or reset");
-    PROXY_PORT = one("PROXY_PORT", "proxy-port", Value, "20000", "Loopback port of the responder in the task's network namespace");
-    NETWORK_INTERFACE = one("NETWORK_INTERFACE", "network-interface", Value, "auto", "Interface of the task whose traffic is faulted");
+    EXISTING_CONNECTIONS = one("EXISTING_CONNECTIONS", "existing-connections", Value, default::EXISTING_CONNECTIONS, "What becomes of connections that clients hold already: drain, keep or reset");
+    PROXY_PORT = one("PROXY_PORT", "proxy-port", Value, default::PROXY_PORT, "Loopback port of the responder in the task's network namespace");
+    NETWORK_INTERFACE = one("NETWORK_INTERFACE", "network-interface", Value, default::NETWORK_INTERFACE, "Interface of the task whose traffic is faulted");
 
-    TOTAL_CHAOS_DURATION = one("TOTAL_CHAOS_DURATION", "total-chaos-duration", Value, "60", "How long the fault is on, seconds");
+    TOTAL_CHAOS_DURATION = one("TOTAL_CHAOS_DURATION", "total-chaos-duration", Value, default::DURATION, "How long the fault is on, seconds");
     SEQUENCE = one("SEQUENCE", "sequence", Value, "parallel", "parallel: all tasks at once; serial: each task gets the whole duration in turn");
     RAMP_TIME = one("RAMP_TIME", "ramp-time", Value, "0", "Idle wait before and after the fault, seconds");
     EXPERIMENT_ID = one("EXPERIMENT_ID", "experiment-id", Value, "", "Names the run on the hosts and in reports; drawn when not given");
