@@ -1,8 +1,9 @@
-//! Connections of real clients to real servers.
+//! Connections of real clients to real servers, and a fault that comes and goes. The test bed itself first: what is
+//! counted as real, lost or cut later on is an answer of every server to every client.
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Result, ensure};
 use httpfault_tests::{
     clients::{Client, Task},
     load::{Load, Outcome, Plan, Request, Style},
@@ -10,32 +11,39 @@ use httpfault_tests::{
     site::Site,
 };
 
-/// The test bed itself: what is counted as real, lost or cut later on is an answer of every server to every client.
+/// Looks at every server, and tells all that fail.
+fn each(servers: impl IntoIterator<Item = Server>, look: impl Fn(Server) -> Result<()>) -> Result<()> {
+    let fails = |server: Server| look(server).err().map(|error| format!("{server}: {error:#}"));
+    let failures: Vec<String> = servers.into_iter().filter_map(fails).collect();
+    ensure!(failures.is_empty(), "\n{}", failures.join("\n"));
+    Ok(())
+}
+
+fn speaking(protocol: Protocol) -> impl Iterator<Item = Server> {
+    Server::ALL.into_iter().filter(move |server| server.speaks(protocol))
+}
+
 #[test]
 fn every_client_is_answered_by_every_server() -> Result<()> {
-    for server in Server::ALL {
+    each(Server::ALL, |server| {
         let site = Site::serve(server)?;
-        for client in Client::ALL.into_iter().filter(|client| server.speaks(client.protocol())) {
+        let clients = Client::ALL.into_iter().filter(|client| server.speaks(client.protocol()));
+        // In turn over both families.
+        for (client, to) in clients.zip(site.addresses().into_iter().cycle()) {
             let path = if client == Client::Grpc { "Slow/1" } else { "" };
-            for to in site.addresses() {
-                let task = Task { to, path, connections: 2, pause: Duration::from_millis(5) };
-                let running = client.start(&site.client, task)?;
-                running.await_more(Outcome::Real, 20).with_context(|| format!("{server}, {client}"))?;
-                let (tally, remarks) = running.stop()?;
-                assert_eq!(
-                    tally.count(Outcome::Real),
-                    tally.samples.len(),
-                    "{server}, {client}: {remarks:?}"
-                );
-            }
+            let task = Task { to, path, connections: 2, pause: Duration::from_millis(5) };
+            let running = client.start(&site.client, task)?;
+            running.await_more(Outcome::Real, 20)?;
+            let (tally, remarks) = running.stop()?;
+            ensure!(tally.count(Outcome::Real) == tally.samples.len(), "{client}: {remarks:?}");
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 #[test]
 fn every_server_answers_slow_streamed_and_split_requests() -> Result<()> {
-    for server in Server::ALL.into_iter().filter(|server| server.speaks(Protocol::Http1)) {
+    each(speaking(Protocol::Http1), |server| {
         let site = Site::serve(server)?;
         for request in [
             Request::Get("/slow/30"),
@@ -48,8 +56,8 @@ fn every_server_answers_slow_streamed_and_split_requests() -> Result<()> {
             load.await_real(20)?;
             let tally = load.stop()?;
             let real = tally.count(Outcome::Real);
-            assert_eq!(real, tally.samples.len(), "{server}, {request:?}: {}", tally.summary());
+            ensure!(real == tally.samples.len(), "{request:?}: {}", tally.summary());
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }

@@ -1,4 +1,7 @@
-"""grpcio, a channel for each connection: grpc_client.py HOST:PORT METHOD MESSAGE CONNECTIONS PAUSE_MS"""
+"""grpcio, a channel for each connection: grpc_client.py HOST:PORT METHOD MESSAGE CONNECTIONS PAUSE_MS
+
+The method Mixed is Slow with that message, and Fast beside it on the same connection.
+"""
 
 import sys
 
@@ -7,9 +10,12 @@ import grpc
 import loop
 
 
-def make_ask(address, method, message):
+def open_channel(address):
     # A channel of its own is a connection of its own.
-    channel = grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)])
+    return grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)])
+
+
+def make_ask(channel, method, message):
     streaming = method == "Stream"
     kind = channel.unary_stream if streaming else channel.unary_unary
     call = kind(f"/app.App/{method}")
@@ -41,7 +47,10 @@ def refused(error, begun):
 
 def main():
     address, method, message, connections, pause = sys.argv[1:]
-    loop.run(int(connections), int(pause) / 1000, lambda: make_ask(address, method, message.encode()))
+    methods = ["Slow", "Fast"] if method == "Mixed" else [method]
+    channels = [open_channel(address) for _ in range(int(connections))]
+    asks = iter([make_ask(channel, name, message.encode()) for channel in channels for name in methods])
+    loop.run(len(channels) * len(methods), int(pause) / 1000, lambda: next(asks))
 
 
 main()

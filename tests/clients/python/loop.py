@@ -21,8 +21,7 @@ def run(connections, pause, make_ask):
     stop = threading.Event()
     write = threading.Lock()
 
-    def requests():
-        ask = make_ask()
+    def requests(ask):
         while not stop.is_set():
             line = ask()
             with write:
@@ -30,7 +29,7 @@ def run(connections, pause, make_ask):
             if pause:
                 stop.wait(pause)
 
-    threads = [threading.Thread(target=requests) for _ in range(connections)]
+    threads = [threading.Thread(target=requests, args=[make_ask()]) for _ in range(connections)]
     for thread in threads:
         thread.start()
     sys.stdin.read()

@@ -12,10 +12,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use httpfault_tests::{
-    machine::{self, Machine},
-    servers::Server,
-};
+use httpfault_tests::{machine, servers::Server};
 
 /// Measures what a fault does to connections that exist.
 #[derive(Debug, Parser)]
@@ -52,7 +49,6 @@ enum Mode {
 
 fn main() -> Result<()> {
     let Arguments { command } = Arguments::parse();
-    let _machine = Machine::take()?;
     print(&format!("{}\n", machine::description()?))?;
     match command {
         Command::Modes(arguments) => modes::measure(&arguments),

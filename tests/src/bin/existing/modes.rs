@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use httpfault_tests::{
     agent::experiment,
     load::{Outcome, Tally},
+    machine::Machine,
     servers::Server,
     site::Site,
     wait,
@@ -75,6 +76,7 @@ pub(crate) fn measure(arguments: &Arguments) -> Result<()> {
 }
 
 fn one(arguments: &Arguments, mode: Mode, server: Server, site: &Site, traffic: Traffic) -> Result<Cell> {
+    let _machine = Machine::take()?;
     let going = traffic.start(site, arguments.connections)?;
     going.await_real(WARM)?;
     let more = ["--existing-connections", mode.word(), "--duration", "600"];

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use cycles::Cycles;
 use httpfault_tests::{
     load::{Load, Outcome, Plan, Request, Style, Tally},
+    machine::Machine,
     servers::Server,
     site::Site,
 };
@@ -93,6 +94,7 @@ fn row(
     plan: Plan,
     work: impl FnOnce(&Load) -> Result<cycles::Done>,
 ) -> Result<Row> {
+    let _machine = Machine::take()?;
     let before = kernel_log::warnings()?;
     let load = Load::start(&site.client, plan);
     load.await_real(plan.clients)?;
