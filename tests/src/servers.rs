@@ -1,6 +1,7 @@
 //! Real HTTP servers, as targets: what people run in containers, each with the routes of `tests/servers/python/routes.py`.
 //! Every answer carries `x-app: real`.
 
+mod files;
 mod install;
 mod nginx;
 mod program;
@@ -8,6 +9,8 @@ mod program;
 use std::fmt;
 
 use anyhow::Result;
+
+pub use files::files;
 
 pub(crate) use install::{java_classes, node_modules, source};
 pub(crate) use nginx::certificate;

@@ -2,11 +2,13 @@
 
 use std::{
     convert::Infallible,
+    ffi::{OsStr, OsString},
     fs::{self, File},
     path::{Path, PathBuf},
+    process::Command,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use nix::{
     kmod::{ModuleInitFlags, finit_module},
     mount::{MsFlags, mount},
@@ -42,6 +44,18 @@ pub(crate) fn prepare(host: Host) -> Result<()> {
         finit_module(&file, c"", ModuleInitFlags::empty())
             .with_context(|| format!("loading the module {}", module.display()))?;
     }
+    Ok(())
+}
+
+/// Runs a program of the image to its end, as on a host.
+pub(crate) fn run(program: &OsStr, args: &[OsString], agent: &Path) -> Result<()> {
+    let status = Command::new(program)
+        .args(args)
+        .envs([("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"), ("HOME", "/root")])
+        .env("HTTPFAULT_AGENT", agent)
+        .status()
+        .with_context(|| format!("starting {}", program.display()))?;
+    ensure!(status.success(), "{} ended with {status}", program.display());
     Ok(())
 }
 

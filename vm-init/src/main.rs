@@ -1,5 +1,6 @@
 //! The program in the virtual machines of `cargo xtask vm`: it drives the real agent through its features and tells
-//! each on the console. Nothing else runs there: no shell, no other tool.
+//! each on the console. Nothing else runs there: no shell, no other tool, unless it is told to run a program of the image
+//! instead (`cargo xtask existing --kernel`).
 //!
 //! As process 1 it first makes a usable system of a bare kernel (`boot`); on a running host it works in namespaces of
 //! its own (`host`). Both then run the same suite. `serve` and `ask` are the application and the clients of the target,
@@ -19,6 +20,7 @@ mod suite;
 mod wait;
 
 use std::{
+    ffi::OsString,
     io::{self, Write},
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -40,6 +42,9 @@ enum Role {
     Boot {
         #[arg(long)]
         host: Host,
+        /// Run this program instead of the suite; its files are in the image
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        program: Vec<OsString>,
     },
     /// Run the suite on this host, in mount and network namespaces of its own
     Host {
@@ -64,7 +69,7 @@ enum Role {
 
 fn main() -> ExitCode {
     let done = match Role::parse() {
-        Role::Boot { host } => boot(host),
+        Role::Boot { host, program } => boot(host, &program),
         Role::Host { agent } => machine::seclude().and_then(|()| look(&agent, Host::Full)),
         Role::Serve { cgroup, port } => role::serve(&cgroup, port),
         Role::Ask { cgroup, to } => role::ask(&cgroup, to),
@@ -79,8 +84,11 @@ fn main() -> ExitCode {
 }
 
 /// Process 1 must not end before the machine does.
-fn boot(host: Host) -> Result<()> {
-    let done = machine::prepare(host).and_then(|()| look(Path::new(AGENT), host));
+fn boot(host: Host, program: &[OsString]) -> Result<()> {
+    let done = machine::prepare(host).and_then(|()| match program {
+        [] => look(Path::new(AGENT), host),
+        [program, args @ ..] => machine::run(program, args, Path::new(AGENT)),
+    });
     if let Err(why) = done {
         eprintln!("httpfault-vm-init: {why:#}");
     }

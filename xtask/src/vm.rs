@@ -8,11 +8,12 @@ mod modules;
 mod qemu;
 mod rows;
 mod table;
+mod tree;
 
 #[path = "../../vm-init/src/finding.rs"]
 mod finding;
 
-use std::time::Instant;
+use std::{path::PathBuf, process::Command, time::Instant};
 
 use anyhow::{Context, Result, ensure};
 use rows::{ROWS, Row};
@@ -62,6 +63,16 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let failures = table.failures();
     ensure!(failures.is_empty(), "failed:\n  {}", failures.join("\n  "));
     Ok(())
+}
+
+/// An emulated machine with a row's kernel, in which a program of this machine runs with its files; and the kernel's
+/// release.
+pub(crate) fn machine(kernel: &str, files: &[PathBuf], run: &[String]) -> Result<(String, Command)> {
+    let args = Args { kernel: vec![kernel.to_owned()], ..Args::default() };
+    let row = chosen(&args)?.pop().context("one row has that name")?;
+    qemu::ensure(row.kernel.into_iter())?;
+    let lab = boot::Lab::new(Metadata::read()?.target_directory);
+    lab.machine_with(row, &tree::Tree::of(files)?, run)
 }
 
 fn chosen(args: &Args) -> Result<Vec<&'static Row>> {

@@ -23,6 +23,7 @@ use super::{
     qemu,
     rows::{Kernel, Row},
     table::Column,
+    tree::Tree,
 };
 use crate::{
     debian::Archive,
@@ -61,7 +62,7 @@ impl Lab {
     pub(super) fn look(&self, row: &'static Row) -> Result<Column> {
         fs::create_dir_all(&self.directory)?;
         let (release, mut command) = match row.kernel {
-            Some(kernel) => self.machine(row, kernel)?,
+            Some(kernel) => self.machine(row, kernel, None)?,
             None => self.here()?,
         };
         let log = self.directory.join(format!("{}.log", row.name));
@@ -73,7 +74,19 @@ impl Lab {
         Ok(Column::new(row, release, findings))
     }
 
-    fn machine(&self, row: &Row, kernel: Kernel) -> Result<(String, Command)> {
+    /// The row's machine, which runs a program of this one, with its files, instead of the suite.
+    pub(super) fn machine_with(&self, row: &Row, files: &Tree, run: &[String]) -> Result<(String, Command)> {
+        let kernel = row.kernel.with_context(|| format!("{} is no emulated machine", row.name))?;
+        fs::create_dir_all(&self.directory)?;
+        self.machine(row, kernel, Some((files, run)))
+    }
+
+    fn machine(
+        &self,
+        row: &Row,
+        kernel: Kernel,
+        extra: Option<(&Tree, &[String])>,
+    ) -> Result<(String, Command)> {
         let archive = Archive::open(&self.directory.join("debian"), kernel.suite, kernel.arch.debian())?;
         let package = archive.behind(kernel.metapackage)?;
         let files = archive.unpacked(&package)?;
@@ -83,9 +96,10 @@ impl Lab {
         let modules = modules.in_order(&NETWORK)?;
         let programs = self.programs(kernel.arch)?;
         let initrd = self.directory.join(format!("{}.initrd", row.name));
-        image::write(&initrd, &programs.init, &programs.agent, modules)?;
+        let (tree, run) = extra.map_or((None, &[][..]), |(tree, run)| (Some(tree), run));
+        image::write(&initrd, &programs.init, &programs.agent, modules, tree)?;
         let vmlinuz = files.join("boot").join(format!("vmlinuz-{release}"));
-        Ok((release, qemu::machine(kernel.arch, row.host, &vmlinuz, &initrd)))
+        Ok((release, qemu::machine(kernel.arch, row.host, &vmlinuz, &initrd, run)))
     }
 
     fn here(&self) -> Result<(String, Command)> {

@@ -9,6 +9,8 @@ use crate::{dist::Arch, process, setup};
 
 /// Enough for the agent's maps and connections.
 const MEMORY: &str = "512M";
+/// Enough for servers and their clients as well, and for their files, which live in memory, twice while they are unpacked.
+const MEMORY_WITH_FILES: &str = "4G";
 /// The least on which two sides of a connection run at once.
 const CPUS: &str = "2";
 
@@ -25,19 +27,22 @@ pub(super) fn ensure(kernels: impl Iterator<Item = Kernel>) -> Result<()> {
     Ok(())
 }
 
-/// A machine that ends when its kernel powers off or panics, its serial line on standard output.
-pub(super) fn machine(arch: Arch, host: Host, kernel: &Path, initrd: &Path) -> Command {
+/// A machine that ends when its kernel powers off or panics, its serial line on standard output. Init runs that
+/// program with its arguments instead of its suite, if there is one.
+pub(super) fn machine(arch: Arch, host: Host, kernel: &Path, initrd: &Path, run: &[String]) -> Command {
     let (program, _package) = emulator(arch);
     let mut command = process::command(program);
     let (console, board) = match arch {
         Arch::X86_64 => ("ttyS0", ["-machine", "pc", "-cpu", "max"]),
         Arch::Aarch64 => ("ttyAMA0", ["-machine", "virt", "-cpu", "cortex-a72"]),
     };
+    let memory = if run.is_empty() { MEMORY } else { MEMORY_WITH_FILES };
+    let init = [&["boot".to_owned(), "--host".to_owned(), host.to_string()], run].concat().join(" ");
     command
         .args(board)
         // Emulation, also where there is a /dev/kvm: inside another virtual machine that may hang.
         .args(["-accel", "tcg"])
-        .args(["-smp", CPUS, "-m", MEMORY])
+        .args(["-smp", CPUS, "-m", memory])
         .args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio"])
         .arg("-kernel")
         .arg(kernel)
@@ -46,7 +51,7 @@ pub(super) fn machine(arch: Arch, host: Host, kernel: &Path, initrd: &Path) -> C
         // What follows the two hyphens goes to init.
         .args([
             "-append",
-            &format!("console={console} quiet no_timer_check panic=-1 rdinit=/init -- boot --host {host}"),
+            &format!("console={console} quiet no_timer_check panic=-1 rdinit=/init -- {init}"),
         ]);
     command
 }

@@ -12,7 +12,10 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use httpfault_tests::{machine, servers::Server};
+use httpfault_tests::{
+    machine,
+    servers::{Server, files},
+};
 
 /// Measures what a fault does to connections that exist.
 #[derive(Debug, Parser)]
@@ -27,6 +30,8 @@ enum Command {
     Modes(modes::Arguments),
     /// Many takes and give-backs with each server, and with the agent killed
     Proof(proof::Arguments),
+    /// The files that `proof` needs on another machine, one a line
+    Files(Servers),
 }
 
 /// Which servers.
@@ -49,11 +54,17 @@ enum Mode {
 
 fn main() -> Result<()> {
     let Arguments { command } = Arguments::parse();
-    print(&format!("{}\n", machine::description()?))?;
     match command {
-        Command::Modes(arguments) => modes::measure(&arguments),
-        Command::Proof(arguments) => proof::measure(&arguments),
+        Command::Modes(arguments) => modes::measure(&arguments)?,
+        Command::Proof(arguments) => proof::measure(&arguments)?,
+        Command::Files(servers) => {
+            let files = files(&servers.among(&proof::SERVERS))?;
+            files.iter().try_for_each(|file| print(&format!("{}\n", file.display())))?;
+        }
     }
+    // On the console of an emulated machine this tells that nothing broke.
+    eprintln!("complete");
+    Ok(())
 }
 
 impl Servers {
@@ -77,6 +88,11 @@ impl Mode {
             Self::Auto => "auto",
         }
     }
+}
+
+/// Where the numbers come from.
+fn describe_machine() -> Result<()> {
+    print(&format!("{}\n", machine::description()?))
 }
 
 /// Rows are shown as they come.

@@ -16,7 +16,7 @@ use httpfault_tests::{
 };
 
 use crate::{
-    Mode, Servers, milliseconds, print,
+    Mode, Servers, describe_machine, milliseconds, print,
     traffic::{Traffic, last_real},
 };
 
@@ -58,6 +58,7 @@ pub(crate) fn measure(arguments: &Arguments) -> Result<()> {
     // gunicorn's default worker keeps no connection, and inside TLS nothing can be told.
     let keeps = |server: &Server| server.keeps_connections() && *server != Server::NginxTls;
     let all: Vec<Server> = Server::ALL.into_iter().filter(keeps).collect();
+    describe_machine()?;
     for mode in &arguments.mode {
         print(&format!("\n### {}\n\n{HEAD}", mode.word()))?;
         for server in arguments.servers.among(&all) {

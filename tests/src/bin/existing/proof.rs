@@ -16,13 +16,13 @@ use httpfault_tests::{
 };
 use kills::KILLS;
 
-use crate::{Mode, Servers, print};
+use crate::{Mode, Servers, describe_machine, print};
 
 /// An answer that takes longer was held up: no server here takes this long by itself.
 const DELAYED: Duration = Duration::from_millis(150);
 
 /// Those whose ways of reading differ: event loops, blocking readers, a pool of threads.
-const SERVERS: [Server; 6] =
+pub(crate) const SERVERS: [Server; 6] =
     [Server::Nginx, Server::Go, Server::Java, Server::Node, Server::PythonThreads, Server::GunicornThreads];
 
 #[derive(Debug, clap::Args)]
@@ -58,6 +58,7 @@ struct Row {
 }
 
 pub(crate) fn measure(arguments: &Arguments) -> Result<()> {
+    describe_machine()?;
     print(&format!("\n{HEAD}"))?;
     let pause = Duration::from_millis(arguments.pause);
     for server in arguments.servers.among(&SERVERS) {
