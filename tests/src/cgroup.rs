@@ -10,6 +10,10 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use procfs::process::Process;
 
 use crate::{machine, netns::Namespace, wait};
@@ -62,9 +66,24 @@ pub fn sweep() -> Result<()> {
 
 /// Kills what runs in a cgroup and removes it.
 fn remove(path: &Path) -> Result<()> {
-    fs::write(path.join("cgroup.kill"), "1").context("killing its processes")?;
+    let all_at_once = path.join("cgroup.kill");
     wait::until("the cgroup to be empty", Duration::from_secs(5), || {
+        if all_at_once.exists() {
+            fs::write(&all_at_once, "1").context("killing its processes")?;
+        } else {
+            kill_each(path)?;
+        }
         Ok(fs::read_to_string(path.join("cgroup.events"))?.contains("populated 0"))
     })?;
     fs::remove_dir(path).context("removing the directory")
+}
+
+/// Before Linux 5.14 one by one; what is started meanwhile is seen at the next look.
+fn kill_each(path: &Path) -> Result<()> {
+    let processes = fs::read_to_string(path.join("cgroup.procs")).context("listing its processes")?;
+    for pid in processes.lines().filter_map(|line| line.parse().ok()) {
+        // It may have ended by itself.
+        let _gone = kill(Pid::from_raw(pid), Signal::SIGKILL);
+    }
+    Ok(())
 }

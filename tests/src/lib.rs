@@ -31,6 +31,7 @@ pub mod ecs;
 
 pub mod clients;
 pub mod load;
+pub mod tls;
 pub mod wire;
 
 pub mod clean;

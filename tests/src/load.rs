@@ -92,7 +92,7 @@ pub enum Outcome {
     Real,
     /// A response that is neither, with its status.
     Strange(u16),
-    /// A kept connection was closed in order while idle, as servers may; the client then sends the request again.
+    /// A kept connection was closed in order while the request was on its way; the client then sends it again.
     Retried,
     Broken(Broken),
 }
@@ -207,8 +207,9 @@ fn client(plan: Plan, to: SocketAddr, shared: &Shared) -> Vec<Sample> {
 }
 
 fn request(plan: Plan, to: SocketAddr, kept: &mut Option<Connection>) -> Outcome {
-    let reused = kept.is_some();
-    let answer = match kept.take() {
+    let kept_open = kept.take().filter(|connection| !connection.is_closed());
+    let reused = kept_open.is_some();
+    let answer = match kept_open {
         Some(connection) => Ok(connection),
         None => Connection::open(to),
     };

@@ -4,10 +4,12 @@ use std::{
     fmt,
     io::{self, ErrorKind, Read, Write},
     net::{SocketAddr, TcpStream},
+    os::fd::AsRawFd as _,
     time::Duration,
 };
 
 use anyhow::{Context, Result};
+use nix::sys::socket::{MsgFlags, recv};
 
 const CONNECT: Duration = Duration::from_secs(5);
 const ANSWER: Duration = Duration::from_secs(15);
@@ -72,6 +74,13 @@ impl Connection {
     /// How long to wait for bytes.
     pub fn patience(&self, time: Duration) -> Result<(), Broken> {
         Ok(self.stream.set_read_timeout(Some(time))?)
+    }
+
+    /// Whether the other side has closed in order, and nothing of it is unread: what clients with a pool look at before
+    /// they send their next request.
+    pub fn is_closed(&self) -> bool {
+        let look = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        matches!(recv(self.stream.as_raw_fd(), &mut [0], look), Ok(0))
     }
 
     /// A GET on this connection, which the client would keep.

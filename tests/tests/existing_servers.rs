@@ -3,13 +3,26 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
+use httpfault_common::contract::Counters;
 use httpfault_tests::{
+    agent::{Agent, experiment, status_of},
     clients::{Client, Task},
     load::{Load, Outcome, Plan, Request, Style},
     servers::{Protocol, Server},
-    site::Site,
+    site::{PORT, Site},
+    tls::Tls,
+    wait,
+    wire::Connection,
 };
+
+/// How long an answer takes that is under way when the fault starts: longer than any silence that `drain` takes for the
+/// end of an answer.
+const SLOW: Duration = Duration::from_millis(3500);
+const SLOW_PATH: &str = "slow/3500";
+
+/// Between two requests of one client.
+const PAUSE: Duration = Duration::from_millis(40);
 
 /// Looks at every server, and tells all that fail.
 fn each(servers: impl IntoIterator<Item = Server>, look: impl Fn(Server) -> Result<()>) -> Result<()> {
@@ -21,6 +34,29 @@ fn each(servers: impl IntoIterator<Item = Server>, look: impl Fn(Server) -> Resu
 
 fn speaking(protocol: Protocol) -> impl Iterator<Item = Server> {
     Server::ALL.into_iter().filter(move |server| server.speaks(protocol))
+}
+
+/// Those with something to drain.
+fn keeping() -> impl Iterator<Item = Server> {
+    speaking(Protocol::Http1).filter(|server| server.keeps_connections())
+}
+
+fn drain(site: &Site) -> Result<Agent> {
+    site.inject(&experiment("drain"), &["--existing-connections", "drain"])
+}
+
+/// Waits until so many connections were drained.
+fn drained(experiment: &str, count: u64) -> Result<()> {
+    wait::until(&format!("{count} connections to be drained"), Duration::from_secs(10), || {
+        let status = status_of(experiment)?.context("the agent has no such experiment")?;
+        let drained: u64 = status.targets.iter().map(|target| target.counters.existing_drained).sum();
+        Ok(drained >= count)
+    })
+    .map(drop)
+}
+
+fn counters(agent: Agent) -> Result<Counters> {
+    Ok(agent.terminate()?.target()?.counters)
 }
 
 #[test]
@@ -60,4 +96,194 @@ fn every_server_answers_slow_streamed_and_split_requests() -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// Answers of one piece, and requests of many: nothing is lost, and every connection ends in time.
+#[test]
+fn drain_under_load_loses_and_cuts_nothing() -> Result<()> {
+    each(keeping(), |server| {
+        let site = Site::serve(server)?;
+        let requests = [Request::Get("/"), Request::SplitPost(1000)];
+        let loads = requests.map(|request| {
+            let plan = Plan::new(site.v4(), 4, Style::KeepAlive).and(site.v6());
+            Load::start(&site.client, plan.request(request).pause(PAUSE))
+        });
+        loads.iter().try_for_each(|load| load.await_real(12).map(drop))?;
+        let agent = drain(&site)?;
+        let faulted = loads.iter().try_for_each(|load| load.await_faults(40).map(drop));
+        let existing = counters(agent)?;
+        let answered = loads.iter().try_for_each(|load| load.await_real(12).map(drop));
+        let mut lost = Vec::new();
+        for (request, load) in requests.iter().zip(loads) {
+            let tally = load.stop()?;
+            lost.extend((!tally.lost().is_empty()).then(|| format!("{request:?}: {}", tally.summary())));
+        }
+        ensure!(lost.is_empty(), "lost: {lost:?}");
+        faulted.context("while the fault was on")?;
+        answered.context("after the fault")?;
+        let (found, open) = (existing.existing_found, existing.existing_still_open);
+        ensure!((found, open) == (8, 0), "{existing:?}");
+        Ok(())
+    })
+}
+
+#[test]
+fn drain_waits_for_a_first_answer_that_takes_its_time() -> Result<()> {
+    each([Server::Nginx, Server::PythonThreads, Server::Go, Server::Node], |server| {
+        let site = Site::serve(server)?;
+        let mut connections =
+            site.addresses().map(|to| site.open(to)).into_iter().collect::<Result<Vec<_>>>()?;
+        for connection in &mut connections {
+            connection.send(format!("GET /{SLOW_PATH} HTTP/1.1\r\nHost: app\r\n\r\n").as_bytes())?;
+        }
+        let agent = drain(&site)?;
+        for connection in &mut connections {
+            let answer = connection.response("GET").context("the answer that was under way")?;
+            ensure!(answer.is_real(), "{answer:?}");
+        }
+        counters(agent).map(drop)
+    })
+}
+
+/// gRPC calls and HTTP/2 requests that are under way when the fault starts come to their end.
+#[test]
+fn drain_waits_for_streams_of_http2() -> Result<()> {
+    let calls = [
+        (Server::NginxH2, Client::H2load, SLOW_PATH),
+        (Server::Grpc, Client::Grpc, "Slow/3500"),
+        (Server::Grpc, Client::Grpc, "Stream/35/100"),
+        // Fast answers on the same connection hide the slow one.
+        (Server::Grpc, Client::Grpc, "Mixed/3500"),
+    ];
+    let mut failures = Vec::new();
+    for (server, client, path) in calls {
+        let site = Site::serve(server)?;
+        let task = Task { to: site.v4(), path, connections: 2, pause: Duration::from_millis(20) };
+        let running = client.start(&site.client, task)?;
+        running.await_more(Outcome::Real, 2)?;
+        // The next ones have begun, and are under way beyond the start of the fault.
+        let agent = drain(&site)?;
+        wait::pause(SLOW);
+        counters(agent)?;
+        let (tally, remarks) = running.stop()?;
+        if !tally.lost().is_empty() {
+            failures.push(format!("{server}, {client} {path}: {} {remarks:?}", tally.summary()));
+        }
+    }
+    ensure!(failures.is_empty(), "\n{}", failures.join("\n"));
+    Ok(())
+}
+
+/// A server that reacts badly to the end of its input; its clients find the fault while that is on.
+#[test]
+fn drain_hangs_no_client_of_hypercorn() -> Result<()> {
+    let site = Site::serve(Server::Hypercorn)?;
+    for client in [Client::Requests, Client::Undici] {
+        let task = Task { to: site.v4(), path: "", connections: 4, pause: PAUSE };
+        let running = client.start(&site.client, task)?;
+        running.await_more(Outcome::Real, 20)?;
+        let id = experiment("hypercorn");
+        let agent = site.inject(&id, &["--existing-connections", "drain"])?;
+        drained(&id, 4).with_context(|| client.name())?;
+        running.await_more(Outcome::Fault, 40).context("while the fault was on")?;
+        counters(agent)?;
+        let (tally, remarks) = running.stop()?;
+        ensure!(tally.lost().is_empty(), "{client}: {} {remarks:?}", tally.summary());
+    }
+    Ok(())
+}
+
+/// A message every now and then looks like a connection between two requests.
+#[test]
+fn drain_leaves_a_quiet_websocket_open() -> Result<()> {
+    each(Server::ALL.into_iter().filter(|server| server.has_websocket()), |server| {
+        let site = Site::serve(server)?;
+        let mut socket = site.open(site.v4())?;
+        upgrade(&mut socket)?;
+        let load = Load::start(&site.client, Plan::new(site.v6(), 1, Style::KeepAlive).pause(PAUSE));
+        load.await_real(3)?;
+        let agent = drain(&site)?;
+        load.await_faults(3).context("the connection that is used ends")?;
+        // What else looks idle would have ended by then, too.
+        wait::pause(Duration::from_millis(1500));
+        echo(&mut socket).context("while the fault was on")?;
+        let existing = counters(agent)?;
+        echo(&mut socket).context("after the fault")?;
+        ensure!(existing.existing_found == 2, "{existing:?}");
+        let tally = load.stop()?;
+        ensure!(tally.lost().is_empty(), "{}", tally.summary());
+        Ok(())
+    })
+}
+
+fn upgrade(socket: &mut Connection) -> Result<()> {
+    let key = "dGhlIHNhbXBsZSBub25jZQ==";
+    let head = format!(
+        "GET /ws HTTP/1.1\r\nHost: app\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n"
+    );
+    socket.send(head.as_bytes())?;
+    let answer = socket.response("GET")?;
+    ensure!(answer.status == 101, "{answer:?}");
+    echo(socket)
+}
+
+/// A text message, masked with zeros, so that it reads the same whether the server takes the mask off or not.
+fn echo(socket: &mut Connection) -> Result<()> {
+    socket.send(b"\x81\x84\0\0\0\0ping")?;
+    let head = socket.exactly(2)?;
+    let masked = head[1] & 0x80 != 0;
+    let payload = socket.exactly(if masked { 8 } else { 4 })?;
+    ensure!(payload.ends_with(b"ping"), "{head:?} {payload:?}");
+    Ok(())
+}
+
+#[test]
+fn drain_leaves_tls_alone() -> Result<()> {
+    let site = Site::serve(Server::NginxTls)?;
+    let mut inside = Tls::open(&site.client, site.v4())?;
+    ensure!(inside.get("/")?.is_real());
+    let agent = drain(&site)?;
+    wait::pause(Duration::from_millis(1500));
+    ensure!(inside.get("/").context("while the fault was on")?.is_real());
+    counters(agent)?;
+    ensure!(inside.get("/").context("after the fault")?.is_real());
+    Ok(())
+}
+
+/// What `reset` must not touch: the agent's own connections to the application.
+#[test]
+fn reset_spares_forwarded_spared_and_excluded_requests() -> Result<()> {
+    let site = Site::take("resetother")?;
+    let mut failures = Vec::new();
+    for more in [
+        ["--modify-response-body", "false"],
+        ["--percent", "0"],
+        ["--path", "/nowhere"],
+        ["--exclude-path", "/"],
+    ] {
+        let all = [&["--existing-connections", "reset"], &more[..]].concat();
+        let agent = site.inject(&experiment("reset"), &all)?;
+        let asked = (0..50).map(|_| site.get(site.v4(), "/"));
+        let unanswered = asked.filter(|answer| answer.is_err()).count();
+        let existing_reset = counters(agent)?.existing_reset;
+        if (unanswered, existing_reset) != (0, 0) {
+            failures.push(format!("{more:?}: {unanswered} of 50 without an answer, {existing_reset} reset"));
+        }
+    }
+    ensure!(failures.is_empty(), "\n{}", failures.join("\n"));
+    Ok(())
+}
+
+#[test]
+fn reset_spares_new_connections_that_speak_tls() -> Result<()> {
+    let site = Site::serve(Server::NginxTls)?;
+    let agent = site.inject(&experiment("reset"), &["--existing-connections", "reset"])?;
+    let mut inside = Tls::open(&site.client, (site.v4().ip(), PORT).into())?;
+    ensure!(inside.get("/")?.is_real());
+    let existing = counters(agent)?;
+    if existing.existing_reset != 0 {
+        bail!("{existing:?}");
+    }
+    Ok(())
 }
