@@ -1,5 +1,6 @@
 //! Real HTTP clients that keep their connections: each request's outcome, as the client itself sees it.
 
+mod calls;
 mod report;
 
 use std::{
@@ -14,6 +15,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, anyhow};
+pub use calls::Caller;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
