@@ -13,7 +13,7 @@ use std::{
 use anyhow::Context as _;
 use aya::{
     maps::{Array, HashMap, MapData, PerCpuArray, SockMap},
-    programs::ProgramType,
+    programs::{ProgramInfo, ProgramType, loaded_programs},
     util::KernelVersion,
 };
 use httpfault_common::{
@@ -56,6 +56,16 @@ pub(crate) struct Datapath {
     probe: Array<MapData, Peer>,
 }
 
+/// Knows which in-task clients were sent to the responder.
+pub(crate) struct Clients(HashMap<MapData, u64, Peer>);
+
+impl Clients {
+    /// Whether the socket with this cookie was.
+    pub(crate) fn contains(&self, cookie: u64) -> bool {
+        self.0.get(&cookie, 0).is_ok()
+    }
+}
+
 /// Values of the kernel counters, by `abi::counter` index.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct KernelCounters([u64; counter::COUNT as usize]);
@@ -90,6 +100,18 @@ pub(crate) fn kernel_problems() -> Vec<Problem> {
             Err(_) => None,
         })
         .collect()
+}
+
+/// The sk_lookup programs that are attached to a namespace already, for people.
+pub(crate) fn lookups(netns: &Netns) -> Vec<String> {
+    // They only inform: without the right to ask none is named.
+    let Ok(ids) = bpf::attached_lookups(netns) else { return Vec::new() };
+    if ids.is_empty() {
+        return Vec::new();
+    }
+    let attached = loaded_programs().filter_map(Result::ok).filter(|program| ids.contains(&program.id()));
+    let name = |program: ProgramInfo| program.name_as_str().unwrap_or("without a name").to_owned();
+    attached.map(name).collect()
 }
 
 impl Datapath {
@@ -140,6 +162,11 @@ impl Datapath {
     /// Until when steering is allowed. The lease is over until it is written.
     pub(crate) fn lease(&self) -> anyhow::Result<LeaseWords> {
         LeaseWords::map(self.object.descriptor(map::LEASE)?).context("mapping the lease")
+    }
+
+    /// The in-task clients that the kernel programs have sent to the responder.
+    pub(crate) fn clients(&self) -> anyhow::Result<Clients> {
+        Ok(Clients(self.object.map(map::REDIRECTED)?))
     }
 
     /// Names the agent's own probe connection, which is steered although it comes from inside; `None` forgets it.

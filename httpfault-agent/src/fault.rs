@@ -121,7 +121,9 @@ impl Fault {
         ensure!(!run.stop.is_cancelled(), "the run was ended before it was injected");
         let gone = sys::async_fd(target.process.watch()?, Interest::READABLE)?;
         let responders = listen::bind(&target.netns, spec.proxy_port)?;
-        let sockets = target.netns.socket_maker().context("entering the target's network namespace")?;
+        let maker = target.netns.socket_maker().context("entering the target's network namespace")?;
+        let datapath = load(&target, run, &responders)?;
+        let lookup = sockets::Lookup::new(&target.netns).context("asking about sockets of the namespace")?;
         let token = format!("{:032x}", fastrand::u128(..));
         let config = Config {
             fault: spec.fault.clone(),
@@ -132,14 +134,13 @@ impl Fault {
                 loopback4: target.scope.inside4,
                 loopback6: target.scope.inside6,
             },
-            upstream: Arc::new(upstream::InNamespace::new(sockets.clone())),
+            upstream: Arc::new(upstream::InNamespace::new(maker.clone(), datapath.clients()?, lookup)),
             probe_token: token.clone(),
             limits: Limits::default(),
         };
         // Ready before steering: the sockets listen and the scope is written before the first hook is attached.
         let responder = httpfault_responder::start(listen::accepting(&responders)?, config)
             .context("starting the responder")?;
-        let datapath = load(&target, run, &responders)?;
         let lease = run.heart.lease(datapath.lease()?, responder.stats());
         let fault = Self {
             target,
@@ -151,7 +152,7 @@ impl Fault {
             existing,
             spec: Arc::clone(&run.spec),
         };
-        Ok((fault, Prepared { sockets, responders, token }))
+        Ok((fault, Prepared { sockets: maker, responders, token }))
     }
 
     /// From the commit point, the first hook, to the proof.
@@ -171,8 +172,12 @@ impl Fault {
             let answered = probe::ask(socket, destination, &expected).await;
             // Forgotten before anything else, so that nobody can use it.
             self.datapath().set_probe(None)?;
-            answered?;
+            answered.with_context(|| match self.target.lookups.join(", ") {
+                none if none.is_empty() => "proving the fault".to_owned(),
+                others => format!("proving the fault; other sk_lookup programs run before it: {others}"),
+            })?;
         }
+        self.responder.end_probing();
         self.existing.start().await
     }
 

@@ -14,9 +14,10 @@ use httpfault_common::{
 use crate::{
     args::Sources,
     cgroup::Cgroup,
+    datapath,
     netns::Netns,
     process::Process,
-    scope::{AUTO, InterfaceAddress, Scope},
+    scope::{AUTO, InterfaceAddress, Listening, Scope},
     sockets::{self, Listener},
     state,
     target::{self, Resolved},
@@ -36,6 +37,8 @@ pub(crate) struct Target {
     /// Cgroups of all containers of the task that share the namespace: where in-task clients are.
     pub(crate) client_cgroups: Vec<Cgroup>,
     pub(crate) netns: Arc<Netns>,
+    /// Other sk_lookup programs of the namespace.
+    pub(crate) lookups: Vec<String>,
     pub(crate) scope: Scope,
 }
 
@@ -149,7 +152,21 @@ fn ready(
     let chosen = listen::choose(selector, resolved, spec.port).map_err(one)?;
     let netns = Arc::clone(&chosen.candidate.netns);
     let own = interface_addresses(&netns).map_err(unreadable)?;
-    let scope = Scope::of(&chosen.listening, &own, &spec.interface, spec.port);
+    let foreign: Vec<Listening> = chosen.foreign.iter().map(Listening::at).collect();
+    let scope = Scope::of(&chosen.listening, &foreign, &own, &spec.interface, spec.port);
+    for listener in &chosen.foreign {
+        let owner = sockets::owner_of(listener.inode).unwrap_or_else(|| "another process".into());
+        let address = listener.address;
+        warnings.push(format!("{selector}: {owner} listens on {address} beside it, and is left alone"));
+    }
+    let lookups = datapath::lookups(&netns);
+    if !lookups.is_empty() {
+        let names = lookups.join(", ");
+        warnings.push(format!(
+            "{selector}: its network namespace has other sk_lookup programs ({names}), which run before the fault's: \
+             connections that they steer are not faulted"
+        ));
+    }
 
     let mut problems = Vec::new();
     problems.extend(interface_problem(&own, &scope, spec));
@@ -194,6 +211,7 @@ fn ready(
         cgroup: chosen.candidate.cgroup.clone(),
         client_cgroups: neighbours.map(|candidate| candidate.cgroup.clone()).collect(),
         netns: Arc::clone(&netns),
+        lookups,
         scope,
     })
 }

@@ -7,7 +7,7 @@ mod verdict;
 use std::{sync::Arc, time::Duration};
 
 use httpfault_common::contract::{
-    Event, Exit, Injected, LeftBehind, Problem, Removed, RemovedReason, RunSpec, TargetReport,
+    CheckReport, Event, Exit, Injected, LeftBehind, Problem, Removed, RemovedReason, RunSpec, TargetReport,
 };
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -166,11 +166,32 @@ fn written(spec: &RunSpec, preflight: &Preflight, deadline: Deadline) -> State {
         port: spec.port,
         status_code: spec.fault.status,
         namespaces: preflight.targets.iter().flatten().map(|target| target.netns.inode()).collect(),
+        spec: Some(spec.clone()),
     }
 }
 
-/// The same experiment again, from a repeated SSM command for example: report the running one and change nothing.
+/// The same experiment again, from a repeated SSM command for example: report the running one and change nothing. Another
+/// one with its id is refused: who asked for it would take the running one for it.
 async fn already_running(spec: &RunSpec, reporter: &Reporter) -> anyhow::Result<Exit> {
+    let running = state::entry(&spec.experiment_id)?.and_then(|entry| entry.state?.spec);
+    if running.is_some_and(|running| running != *spec) {
+        let problem = Problem {
+            subject: format!("experiment {}", spec.experiment_id),
+            problem: "it is running already, with other settings".into(),
+            next: format!(
+                "use another id, wait for its end, or run `httpfault-agent remove --experiment-id {}`",
+                spec.experiment_id
+            ),
+        };
+        reporter.event(&Event::Refused(CheckReport {
+            ready: false,
+            experiment_id: spec.experiment_id.clone(),
+            problems: vec![problem],
+            warnings: Vec::new(),
+            targets: Vec::new(),
+        }));
+        return Ok(Exit::Failed);
+    }
     if let Some(running) = status::of(&spec.experiment_id).await? {
         reporter.event(&Event::AlreadyRunning(running));
     }

@@ -8,7 +8,7 @@ use std::{
 use httpfault_common::abi::{address, flag};
 use serde::{Deserialize, Serialize};
 
-use crate::sockets::{Listener, covers};
+use crate::sockets::Listener;
 
 /// NETWORK_INTERFACE for every interface.
 pub(crate) const AUTO: &str = "auto";
@@ -43,10 +43,18 @@ pub(crate) struct Scope {
 }
 
 impl Scope {
-    /// Computes the scope. `interface` is [`AUTO`] or a name that exists.
-    pub(crate) fn of(listening: &[Listening], own: &[InterfaceAddress], interface: &str, port: u16) -> Self {
+    /// Computes the scope: where the target's listeners get connections, and not those of others on the same port.
+    /// `interface` is [`AUTO`] or a name that exists.
+    pub(crate) fn of(
+        listening: &[Listening],
+        foreign: &[Listening],
+        own: &[InterfaceAddress],
+        interface: &str,
+        port: u16,
+    ) -> Self {
         let chosen = |name: &str| interface == AUTO || interface == name;
-        let served = |ip: IpAddr| listening.iter().any(|listener| listener.serves(ip));
+        let best = |among: &[Listening], ip: IpAddr| among.iter().filter_map(|one| one.fit(ip)).max();
+        let served = |ip: IpAddr| best(listening, ip) > best(foreign, ip);
         let mut scope = Self::default();
         for InterfaceAddress { interface, ip } in own {
             let in_scope = chosen(interface) && served(*ip);
@@ -64,10 +72,10 @@ impl Scope {
                 scope.flags |= bit;
             }
         }
-        // A target that listens on 127.0.0.1 alone does not serve the rest of 127.0.0.0/8.
-        let whole_loopback4 =
-            listening.iter().any(|listener| listener.serves(Ipv4Addr::new(127, 255, 0, 1).into()));
-        if !whole_loopback4 {
+        // A target that listens on 127.0.0.1 alone does not serve the rest of 127.0.0.0/8; nor all of it where somebody
+        // else listens on one address of it.
+        let others = foreign.iter().any(|listener| listener.ip.is_ipv4() && listener.ip.is_loopback());
+        if others || !served(Ipv4Addr::new(127, 255, 0, 1).into()) {
             scope.flags &= !flag::LOOPBACK4;
         }
         let inside = |v4: bool| {
@@ -93,14 +101,30 @@ impl Scope {
     }
 }
 
+/// Worse ones first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Fit {
+    DualStack,
+    Wildcard,
+    Address,
+}
+
 impl Listening {
     pub(crate) fn at(listener: &Listener) -> Self {
         Self { ip: listener.address.ip().to_canonical(), only_v6: listener.only_v6 }
     }
 
-    fn serves(self, ip: IpAddr) -> bool {
+    /// How well it fits a connection to this address, if at all. As the kernel chooses (inet_lookup_listener): its own
+    /// address before a wildcard, a wildcard of the family before `::`.
+    fn fit(self, ip: IpAddr) -> Option<Fit> {
         let dual = self.ip == IpAddr::V6(Ipv6Addr::UNSPECIFIED) && !self.only_v6;
-        covers(self.ip, ip) || (dual && ip.is_ipv4())
+        if self.ip == ip {
+            Some(Fit::Address)
+        } else if self.ip.is_unspecified() && self.ip.is_ipv4() == ip.is_ipv4() {
+            Some(Fit::Wildcard)
+        } else {
+            (dual && ip.is_ipv4()).then_some(Fit::DualStack)
+        }
     }
 }
 
@@ -125,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_dual_stack_wildcard_serves_both_families() {
-        let scope = Scope::of(&[listening("::", false)], &own(), AUTO, 80);
+        let scope = Scope::of(&[listening("::", false)], &[], &own(), AUTO, 80);
         assert_eq!(served(&scope), ["10.0.0.2", "10.1.0.2", "127.0.0.1", "::1", "fd00::2"]);
         assert_eq!(scope.flags, flag::LOOPBACK4 | flag::LOOPBACK6);
         assert_eq!(scope.inside4, Some("127.0.0.1:80".parse().unwrap()));
@@ -133,30 +157,49 @@ mod tests {
 
     #[test]
     fn an_ipv6_only_wildcard_leaves_ipv4_alone() {
-        let scope = Scope::of(&[listening("::", true)], &own(), AUTO, 80);
+        let scope = Scope::of(&[listening("::", true)], &[], &own(), AUTO, 80);
         assert_eq!(served(&scope), ["::1", "fd00::2"]);
         assert_eq!((scope.flags, scope.inside4), (flag::LOOPBACK6, None));
     }
 
     #[test]
     fn a_named_interface_limits_the_fault_to_its_addresses() {
-        let scope = Scope::of(&[listening("0.0.0.0", false)], &own(), "eth1", 80);
+        let scope = Scope::of(&[listening("0.0.0.0", false)], &[], &own(), "eth1", 80);
         assert_eq!((served(&scope), scope.flags), (vec!["10.1.0.2".to_owned()], 0));
         assert_eq!(scope.interfaces, ["eth1"]);
         assert_eq!(scope.addresses.len(), 5, "every address still tells inside from outside");
     }
 
     #[test]
+    fn what_another_process_listens_on_is_not_served() {
+        let (wildcard, mine) = ([listening("0.0.0.0", false)], [listening("::", false)]);
+        let scope = Scope::of(&wildcard, &[listening("10.0.0.2", false)], &own(), AUTO, 80);
+        assert_eq!(served(&scope), ["10.1.0.2", "127.0.0.1"]);
+        assert_eq!(scope.flags, flag::LOOPBACK4);
+        let scope = Scope::of(&wildcard, &[listening("127.0.0.1", false)], &own(), AUTO, 80);
+        assert_eq!((served(&scope), scope.flags), (vec!["10.0.0.2".to_owned(), "10.1.0.2".to_owned()], 0));
+        assert_eq!(scope.inside4, Some("10.0.0.2:80".parse().unwrap()));
+        // A wildcard of the family goes before a dual-stack one, whoever has it.
+        let scope = Scope::of(&mine, &wildcard, &own(), AUTO, 80);
+        assert_eq!(
+            (served(&scope), scope.flags),
+            (vec!["::1".to_owned(), "fd00::2".to_owned()], flag::LOOPBACK6)
+        );
+        let scope = Scope::of(&wildcard, &mine, &own(), AUTO, 80);
+        assert_eq!(served(&scope), ["10.0.0.2", "10.1.0.2", "127.0.0.1"]);
+    }
+
+    #[test]
     fn a_listener_on_one_address_is_reached_there() {
-        let scope = Scope::of(&[listening("10.0.0.2", false)], &own(), AUTO, 80);
+        let scope = Scope::of(&[listening("10.0.0.2", false)], &[], &own(), AUTO, 80);
         assert_eq!((served(&scope), scope.flags), (vec!["10.0.0.2".to_owned()], 0));
         assert_eq!(scope.inside4, Some("10.0.0.2:80".parse().unwrap()));
-        assert!(Scope::of(&[listening("10.0.0.2", false)], &own(), "eth1", 80).is_empty());
+        assert!(Scope::of(&[listening("10.0.0.2", false)], &[], &own(), "eth1", 80).is_empty());
     }
 
     #[test]
     fn a_listener_on_one_loopback_address_does_not_serve_the_whole_block() {
-        let scope = Scope::of(&[listening("127.0.0.1", false)], &own(), AUTO, 80);
+        let scope = Scope::of(&[listening("127.0.0.1", false)], &[], &own(), AUTO, 80);
         assert_eq!((served(&scope), scope.flags), (vec!["127.0.0.1".to_owned()], 0));
     }
 }

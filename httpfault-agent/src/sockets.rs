@@ -2,12 +2,10 @@
 
 mod diag;
 
-use std::{
-    collections::HashMap,
-    net::{IpAddr, SocketAddr},
-};
+use std::{collections::HashMap, net::SocketAddr};
 
 use anyhow::Context as _;
+pub(crate) use diag::Lookup;
 use diag::{Found, Port, States};
 use procfs::process::{FDTarget, Process};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags};
@@ -118,9 +116,4 @@ impl Held {
 /// IPv4-mapped IPv6 addresses as the IPv4 addresses that they carry.
 pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
-}
-
-/// Whether a listener takes connections to an address of its own family.
-pub(crate) fn covers(listening: IpAddr, address: IpAddr) -> bool {
-    listening == address || (listening.is_unspecified() && listening.is_ipv4() == address.is_ipv4())
 }

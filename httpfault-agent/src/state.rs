@@ -34,6 +34,9 @@ pub(crate) struct State {
     pub(crate) status_code: u16,
     /// Inodes of the targets' network namespaces.
     pub(crate) namespaces: Vec<u64>,
+    /// What was asked for, to tell the same command again from another one with the same id.
+    #[serde(default)]
+    pub(crate) spec: Option<RunSpec>,
 }
 
 /// The right to run an experiment on this host, until it is released or the process ends.

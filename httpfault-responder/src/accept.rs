@@ -3,6 +3,7 @@
 use std::{
     future::Future,
     io,
+    net::SocketAddr,
     os::fd::OwnedFd,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -11,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use rustix::{
     io::Errno,
-    net::{RecvFlags, SendFlags, recv, send},
+    net::{RecvFlags, SendFlags, SocketAddrAny, getpeername, getsockname, recv, send},
 };
 use tokio::{
     net::TcpStream,
@@ -143,6 +144,9 @@ impl Acceptor {
 /// answered here and is the last of its connection costs neither a task nor a place among the events that are waited for.
 /// `None`: the connection is done.
 fn first_look(socket: OwnedFd, context: &Context) -> Option<Accepted> {
+    if !is_welcome(&socket, context) {
+        return None;
+    }
     with_scratch(|read, out| {
         let count = match recv(&socket, &mut *read, RecvFlags::DONTWAIT) {
             Ok((0, _)) => return None,
@@ -169,6 +173,18 @@ fn first_look(socket: OwnedFd, context: &Context) -> Option<Accepted> {
         let begun = Begun { unsent: Bytes::copy_from_slice(&out[sent..]), stopped: Some(stop) };
         accepted(socket, protocol, &bytes[used..], begun)
     })
+}
+
+/// Whether the connection was steered here: then its local port is the application's. One to the responder's own port is
+/// asked about; a connection that is refused is not counted.
+fn is_welcome(socket: &OwnedFd, context: &Context) -> bool {
+    let address = |known: SocketAddrAny| SocketAddr::try_from(known).ok();
+    let Some(local) = getsockname(socket).ok().and_then(address) else { return false };
+    if local.port() != context.destination.proxy_port {
+        return true;
+    }
+    let client = getpeername(socket).ok().flatten().and_then(address);
+    client.is_some_and(|client| context.upstream.was_sent_here(client, local))
 }
 
 fn accepted(socket: OwnedFd, protocol: Option<Protocol>, read: &[u8], begun: Begun) -> Option<Accepted> {

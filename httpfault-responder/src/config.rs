@@ -31,10 +31,17 @@ pub struct Config {
 /// A connection to the application being made.
 pub type Connecting = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
 
-/// Opens connections to the application; the agent makes their sockets inside the target's network namespace.
+/// The application's network namespace, as the driver sees it from outside.
 pub trait Upstream: Send + Sync {
     /// Connects to `address` as the target itself would.
     fn connect(&self, address: SocketAddr) -> Connecting;
+
+    /// Whether the client that is connected from `client` to the responder's own address `local` was sent there by the
+    /// driver. Others are refused: any process of the namespace could connect there.
+    fn was_sent_here(&self, client: SocketAddr, local: SocketAddr) -> bool {
+        let _whoever = (client, local);
+        true
+    }
 }
 
 /// Where connections were going before they were steered.

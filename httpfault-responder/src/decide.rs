@@ -1,6 +1,6 @@
 //! Whether a request is faulted. No I/O; randomness comes from the seed and the number of the decision.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use httpfault_common::contract::{Fault, HeaderLine, Selection};
 use hyper::{
@@ -75,6 +75,8 @@ pub(crate) struct Decider {
     /// Number of the next decision that needs a draw.
     draws: AtomicU64,
     probe_token: String,
+    /// Whether probes are still expected.
+    probing: AtomicBool,
 }
 
 impl Decider {
@@ -86,6 +88,7 @@ impl Decider {
             seed: fault.seed.unwrap_or_else(|| fastrand::u64(..)),
             draws: AtomicU64::new(0),
             probe_token,
+            probing: AtomicBool::new(true),
         }
     }
 
@@ -114,6 +117,11 @@ impl Decider {
         &self.probe_token
     }
 
+    /// From now on a token means nothing: whoever saw it can't pass a request off as the driver's.
+    pub(crate) fn end_probing(&self) {
+        self.probing.store(false, Ordering::Relaxed);
+    }
+
     /// Each selected request takes the next draw, so that with a seed the sequence of verdicts is that of the requests.
     pub(crate) fn verdict<H: Headers + ?Sized>(&self, facts: Facts<'_, H>, now: FaultIs) -> Verdict {
         if self.is_probe(facts.headers) {
@@ -125,7 +133,9 @@ impl Decider {
 
     fn is_probe(&self, headers: &(impl Headers + ?Sized)) -> bool {
         let token = self.probe_token.as_bytes();
-        !token.is_empty() && headers.values(PROBE.as_str()).next() == Some(token)
+        !token.is_empty()
+            && self.probing.load(Ordering::Relaxed)
+            && headers.values(PROBE.as_str()).next() == Some(token)
     }
 
     fn next_is_in_share(&self) -> bool {

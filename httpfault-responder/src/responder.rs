@@ -69,6 +69,11 @@ impl Responder {
         Arc::clone(&self.context.stats)
     }
 
+    /// The driver's probes are done: its token means nothing any more.
+    pub fn end_probing(&self) {
+        self.context.decider.end_probing();
+    }
+
     /// The fault is over: every further request is the application's, and clients are told to let go of their
     /// connections (`Connection: close`, GOAWAY). Listeners go on accepting.
     pub fn leave(&self) {

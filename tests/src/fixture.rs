@@ -18,4 +18,4 @@ mod answer;
 mod serve;
 mod upgrade;
 
-pub use serve::{count, serve};
+pub use serve::{Kind, count, serve};

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use crate::{
     agent::{Agent, agent, run_args},
     cgroup::Cgroup,
-    command::built,
+    command::{built, output},
     machine::Machine,
     netns::{End, Netns, connect},
     servers::{Program, Server},
@@ -59,6 +59,22 @@ impl Site {
     /// A further site of a test that has the machine already.
     pub fn beside(label: &str) -> Result<Self> {
         Self::with(label, |target| Application::start(label, target, PORT))
+    }
+
+    /// A site whose `fixture-server` has these arguments more, and listens on this address; with the machine for itself.
+    pub fn take_listening(label: &str, address: IpAddr, more: &[&str]) -> Result<Self> {
+        let machine = Machine::take()?;
+        let site = Self::with(label, |target| Application::listen(label, target, address, PORT, more))?;
+        Ok(Self { _machine: Some(machine), ..site })
+    }
+
+    /// A site whose server is started again whenever it ends, by a process that lives on; with the machine for itself.
+    pub fn take_restarting(label: &str) -> Result<Self> {
+        let machine = Machine::take()?;
+        Ok(Self {
+            _machine: Some(machine),
+            ..Self::with(label, |target| Application::restarting(label, target, PORT))?
+        })
     }
 
     /// A site of that server, with the machine for itself.
@@ -172,6 +188,43 @@ impl Application {
         for port in [port, port + 1] {
             application.await_listening(namespace, Ipv4Addr::LOCALHOST.into(), port)?;
         }
+        Ok(application)
+    }
+
+    /// Starts `fixture-server` with more arguments and waits until it listens on `address`, or on loopback if that is a
+    /// wildcard.
+    pub fn listen(label: &str, namespace: &Netns, address: IpAddr, port: u16, more: &[&str]) -> Result<Self> {
+        let cgroup = Cgroup::create(label)?;
+        let mut command = cgroup.command(namespace, built("fixture-server")?);
+        command.args(["--port", &port.to_string(), "--address", &address.to_string()]).args(more);
+        let child = command.stdin(Stdio::null()).spawn().context("starting fixture-server")?;
+        let application = Self { child, cgroup, _program: None };
+        match address {
+            IpAddr::V4(v4) if v4.is_unspecified() => {
+                application.await_listening(namespace, Ipv4Addr::LOCALHOST.into(), port)?;
+            }
+            IpAddr::V6(v6) if v6.is_unspecified() => {
+                application.await_listening(namespace, Ipv6Addr::LOCALHOST.into(), port)?;
+            }
+            // Another one's wildcard would answer in its place.
+            IpAddr::V4(_) | IpAddr::V6(_) => {
+                let filter = format!("src {address} and sport = :{port}");
+                wait::until(&format!("fixture-server to listen on {address}"), LISTENS, || {
+                    Ok(!output(namespace.command("ss").args(["-Hltn", &filter]))?.trim().is_empty())
+                })?;
+            }
+        }
+        Ok(application)
+    }
+
+    fn restarting(label: &str, namespace: &Netns, port: u16) -> Result<Self> {
+        let cgroup = Cgroup::create(label)?;
+        let mut command = cgroup.command(namespace, "sh");
+        command.args(["-c", r#"while :; do "$@"; done"#, "sh"]).arg(built("fixture-server")?);
+        let child = command.args(["--port", &port.to_string()]).stdin(Stdio::null()).spawn();
+        let child = child.context("starting a shell")?;
+        let application = Self { child, cgroup, _program: None };
+        application.await_listening(namespace, Ipv4Addr::LOCALHOST.into(), port)?;
         Ok(application)
     }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use anyhow::Result;
+use httpfault_common::contract::Outcome;
 use httpfault_tests::{
     agent::experiment,
     docker::{Instance, Plan},
@@ -79,6 +80,23 @@ fn from_every_container_of_the_task() -> Result<()> {
     assert_faulted(&ask(stranger.exec(CLIENT), to)?, to, &id);
     let counters = agent.terminate()?.target()?.counters;
     assert_eq!((counters.connections_in_task, counters.connections_inbound), (2, 1), "{counters:?}");
+    Ok(())
+}
+
+/// The responder's own port can be reached by every process of the namespace. It would make a fault that touched nobody
+/// look like a success, and answer for the application where nobody asked it to.
+#[test]
+fn who_was_not_sent_to_the_responder_is_refused() -> Result<()> {
+    let site = Site::take("direct")?;
+    let agent = site.inject(&experiment("direct"), &[])?;
+    for to in ["127.0.0.1:20000", "[::1]:20000"] {
+        for client in [site.in_task()?, site.in_namespace_only()?] {
+            let seen = ask(client, to.parse()?)?;
+            assert!(seen.broken.is_some(), "asked {to}: {seen:?}");
+        }
+    }
+    let target = agent.terminate()?.target()?;
+    assert_eq!((target.outcome, target.counters.faulted), (Outcome::NoTraffic, 0), "{target:?}");
     Ok(())
 }
 

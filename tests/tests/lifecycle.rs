@@ -259,6 +259,11 @@ fn same_experiment_again_reports_the_running_one() -> Result<()> {
     assert_eq!(again.code()?, 0, "{again:?}");
     assert_eq!((running.experiment_id.as_str(), running.agent_pid), (id.as_str(), agent.pid()));
     assert_eq!(running.phase, Phase::On);
+    // Another experiment under the same name is not the running one.
+    let other = instance.run(["--container", "web"], &id, &["--status-code", "418"])?.ended()?;
+    assert_eq!(other.code()?, 1, "{other:?}");
+    let problem = &other.refused()?.problems[0];
+    assert!(problem.problem.contains("other settings") && problem.next.contains(&id), "{problem}");
     assert_eq!(instance.get(Instance::published(8080), "/")?.status, 503, "the running one goes on");
     assert_eq!(agent.terminate()?.code()?, 130);
     Ok(())

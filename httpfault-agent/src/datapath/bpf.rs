@@ -18,9 +18,13 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 const MAP_CREATE: libc::c_int = 0;
 const MAP_UPDATE_ELEM: libc::c_int = 2;
 const PROG_LOAD: libc::c_int = 5;
+const PROG_QUERY: libc::c_int = 16;
 const MAP_FREEZE: libc::c_int = 22;
 const LINK_CREATE: libc::c_int = 28;
+const SK_LOOKUP: u32 = 36;
 const NAME_LENGTH: usize = 16;
+/// The most programs that one namespace can have (`MAX_PROGS` of kernel/bpf/net_namespace.c).
+const MOST_LOOKUPS: usize = 64;
 
 /// A map to make.
 pub(super) struct NewMap<'a> {
@@ -83,6 +87,17 @@ struct ProgLoad {
 #[repr(C)]
 struct MapFreeze {
     map: RawFd,
+}
+
+#[repr(C)]
+struct ProgQuery {
+    target: RawFd,
+    attach: u32,
+    query_flags: u32,
+    attach_flags: u32,
+    ids: u64,
+    count: u32,
+    pad: u32,
 }
 
 #[repr(C)]
@@ -235,6 +250,23 @@ fn set_option(socket: impl AsFd, name: libc::c_int, value: libc::c_int) -> io::R
     let failed =
         unsafe { libc::setsockopt(socket, libc::SOL_SOCKET, name, (&raw const value).cast(), length) };
     if failed == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Ids of the sk_lookup programs of a namespace, in the order in which they run.
+pub(super) fn attached_lookups(netns: impl AsFd) -> io::Result<Vec<u32>> {
+    let mut ids = [0_u32; MOST_LOOKUPS];
+    let mut attr = ProgQuery {
+        target: netns.as_fd().as_raw_fd(),
+        attach: SK_LOOKUP,
+        query_flags: 0,
+        attach_flags: 0,
+        ids: address(ids.as_mut_ptr()),
+        count: u32::try_from(MOST_LOOKUPS).map_err(io::Error::other)?,
+        pad: 0,
+    };
+    // SAFETY: the array has room for as many ids as the kernel is told.
+    unsafe { call(PROG_QUERY, &mut attr) }?;
+    Ok(ids.into_iter().take_while(|id| *id != 0).collect())
 }
 
 /// The kernel's id of a loaded program.

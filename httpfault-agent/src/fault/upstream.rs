@@ -1,21 +1,26 @@
-//! The way to the real application: sockets made inside the target's namespace.
+//! The target's namespace, as the responder needs it: the way to the real application, and who its clients are.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    sync::{Mutex, PoisonError},
+};
 
 use httpfault_responder::{Connecting, Upstream};
 use socket2::Domain;
 
-use crate::{netns::SocketMaker, probe};
+use crate::{datapath::Clients, netns::SocketMaker, probe, sockets::Lookup};
 
 /// Connects from inside the target's namespace. The agent is in no cgroup of the target, so it is not redirected, and
 /// its address is the namespace's own, so it is not steered: it reaches the application.
 pub(super) struct InNamespace {
     sockets: SocketMaker,
+    clients: Clients,
+    lookup: Mutex<Lookup>,
 }
 
 impl InNamespace {
-    pub(super) fn new(sockets: SocketMaker) -> Self {
-        Self { sockets }
+    pub(super) fn new(sockets: SocketMaker, clients: Clients, lookup: Lookup) -> Self {
+        Self { sockets, clients, lookup: Mutex::new(lookup) }
     }
 }
 
@@ -26,5 +31,11 @@ impl Upstream for InNamespace {
             let socket = sockets.socket(Domain::for_address(address)).await?;
             probe::connect(socket, address).await
         })
+    }
+
+    /// The kernel programs wrote down the cookie of each client that they sent here, before it connected.
+    fn was_sent_here(&self, client: SocketAddr, local: SocketAddr) -> bool {
+        let lookup = self.lookup.lock().unwrap_or_else(PoisonError::into_inner);
+        lookup.cookie(client, local).is_ok_and(|cookie| self.clients.contains(cookie))
     }
 }

@@ -7,7 +7,7 @@ use httpfault_common::contract::{Problem, TargetSelector};
 
 use crate::{
     scope::Listening,
-    sockets::{self, Held, Listener, covers},
+    sockets::{self, Held, Listener},
     target::{Candidate, Resolved},
 };
 
@@ -15,6 +15,8 @@ use crate::{
 pub(super) struct Chosen<'a> {
     pub(super) candidate: &'a Candidate,
     pub(super) listening: Vec<Listening>,
+    /// Others on the same port of its namespace.
+    pub(super) foreign: Vec<Listener>,
     /// Every listener of its namespace.
     pub(super) listeners: Vec<Listener>,
 }
@@ -71,13 +73,13 @@ pub(super) fn choose<'a>(
         ));
     }
     let ours: Vec<&Listener> = chosen.on(port).collect();
-    if let Some(shared) = chosen.listeners.iter().find(|other| {
-        other.address.port() == port
-            && !chosen.held.contains_key(&other.inode)
-            && ours.iter().any(|listener| {
-                covers(listener.address.ip(), other.address.ip()) && listener.address == other.address
-            })
-    }) {
+    let foreign: Vec<&Listener> = chosen
+        .listeners
+        .iter()
+        .filter(|other| other.address.port() == port && !chosen.held.contains_key(&other.inode))
+        .collect();
+    let same_address = |other: &&&Listener| ours.iter().any(|listener| listener.address == other.address);
+    if let Some(shared) = foreign.iter().find(same_address) {
         let owner = sockets::owner_of(shared.inode).unwrap_or_else(|| "another process".into());
         return Err(problem(
             format!(
@@ -87,8 +89,12 @@ pub(super) fn choose<'a>(
             "stop the other process",
         ));
     }
-    let listening = ours.into_iter().map(Listening::at).collect();
-    Ok(Chosen { candidate: chosen.candidate, listening, listeners: chosen.listeners.clone() })
+    Ok(Chosen {
+        candidate: chosen.candidate,
+        listening: ours.into_iter().map(Listening::at).collect(),
+        foreign: foreign.into_iter().cloned().collect(),
+        listeners: chosen.listeners.clone(),
+    })
 }
 
 fn inspect(candidate: &Candidate) -> anyhow::Result<Inspected<'_>> {

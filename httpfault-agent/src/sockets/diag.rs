@@ -98,6 +98,36 @@ struct Answer {
     attributes: Buffer,
 }
 
+/// Asks about single connections of one namespace.
+pub(crate) struct Lookup(NlSocketHandle);
+
+impl Lookup {
+    pub(crate) fn new(netns: &Netns) -> anyhow::Result<Self> {
+        let connect = || NlSocketHandle::connect(NlFamily::SockOrInetDiag, None, Groups::empty());
+        Ok(Self(netns.run(connect).context("entering the network namespace")??))
+    }
+
+    /// The cookie of the socket that is connected from `local` to `remote`.
+    pub(crate) fn cookie(&self, local: SocketAddr, remote: SocketAddr) -> anyhow::Result<u64> {
+        let id = Id {
+            source_port: local.port().to_be(),
+            destination_port: remote.port().to_be(),
+            source: words(local.ip()),
+            destination: words(remote.ip()),
+            ..Id::any()
+        };
+        let family = if local.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+        send(&self.0, NlmF::empty(), Request::new(family, u32::MAX, id)?)?;
+        let (answers, _groups) = self.0.recv::<u16, Answer>()?;
+        for answer in answers {
+            if let NlPayload::Payload(answer) = answer?.nl_payload() {
+                return Ok(answer.socket().cookie);
+            }
+        }
+        bail!("no socket is connected from {local} to {remote}")
+    }
+}
+
 /// The TCP sockets of a namespace in these states and with this port.
 pub(super) fn dump(netns: &Netns, states: States, port: Port) -> anyhow::Result<Vec<Found>> {
     netns
@@ -123,30 +153,11 @@ fn dump_family(
         Port::Own(port) => (port, 0),
         Port::Peers(port) => (0, port),
     };
-    let request = Request {
-        family: u8::try_from(family)?,
-        protocol: u8::try_from(libc::IPPROTO_TCP)?,
-        extensions: 0,
-        pad: 0,
-        states: states as u32,
-        id: Id {
-            source_port: own.to_be(),
-            destination_port: peers.to_be(),
-            source: 0,
-            destination: 0,
-            interface: 0,
-            cookie_low: u32::MAX,
-            cookie_high: u32::MAX,
-        },
-    };
+    let id = Id { source_port: own.to_be(), destination_port: peers.to_be(), ..Id::any() };
+    let request = Request::new(family, states as u32, id)?;
     // Made on this thread, so it is of this thread's namespace.
     let socket = NlSocketHandle::connect(NlFamily::SockOrInetDiag, None, Groups::empty())?;
-    let message = NlmsghdrBuilder::default()
-        .nl_type(BY_FAMILY)
-        .nl_flags(NlmF::REQUEST | NlmF::DUMP)
-        .nl_payload(NlPayload::Payload(request))
-        .build()?;
-    socket.send(&message)?;
+    send(&socket, NlmF::DUMP, request)?;
     loop {
         let (answers, _groups) = socket.recv::<u16, Answer>()?;
         for answer in answers {
@@ -165,6 +176,47 @@ fn dump_family(
             if *answer.nl_type() == u16::from(Nlmsg::Done) {
                 return Ok(());
             }
+        }
+    }
+}
+
+fn send(socket: &NlSocketHandle, flags: NlmF, request: Request) -> anyhow::Result<()> {
+    let message = NlmsghdrBuilder::default()
+        .nl_type(BY_FAMILY)
+        .nl_flags(NlmF::REQUEST | flags)
+        .nl_payload(NlPayload::Payload(request))
+        .build()?;
+    Ok(socket.send(&message)?)
+}
+
+/// An address as `struct inet_diag_sockid` has it: an IPv4 address in the first word.
+fn words(ip: IpAddr) -> u128 {
+    let mut octets = [0; 16];
+    match ip {
+        IpAddr::V4(v4) => octets[..4].copy_from_slice(&v4.octets()),
+        IpAddr::V6(v6) => octets = v6.octets(),
+    }
+    u128::from_ne_bytes(octets)
+}
+
+impl Request {
+    fn new(family: libc::c_int, states: u32, id: Id) -> anyhow::Result<Self> {
+        let (family, protocol) = (u8::try_from(family)?, u8::try_from(libc::IPPROTO_TCP)?);
+        Ok(Self { family, protocol, extensions: 0, pad: 0, states, id })
+    }
+}
+
+impl Id {
+    /// Whatever the addresses, whatever the cookie.
+    fn any() -> Self {
+        Self {
+            source_port: 0,
+            destination_port: 0,
+            source: 0,
+            destination: 0,
+            interface: 0,
+            cookie_low: u32::MAX,
+            cookie_high: u32::MAX,
         }
     }
 }

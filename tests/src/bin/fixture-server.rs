@@ -5,7 +5,7 @@ use std::sync::{Arc, atomic::AtomicU64};
 
 use anyhow::{Context, Result};
 use clap::Parser;
-use httpfault_tests::fixture::{count, serve};
+use httpfault_tests::fixture::{Kind, count, serve};
 use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Debug, Parser)]
@@ -16,6 +16,8 @@ struct Args {
     /// Where it tells how many requests it has seen.
     #[arg(long, requires = "port")]
     count_port: Option<u16>,
+    #[command(flatten)]
+    kind: Kind,
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -25,7 +27,7 @@ async fn main() -> Result<()> {
     let served = Arc::new(AtomicU64::new(0));
     let application = async {
         match args.port {
-            Some(port) => serve(port, Arc::clone(&served)).await,
+            Some(port) => serve(port, &args.kind, Arc::clone(&served)).await,
             None => std::future::pending().await,
         }
     };
