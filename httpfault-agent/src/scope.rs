@@ -95,6 +95,11 @@ impl Scope {
         flags & address::SERVED != 0 || (ip.is_loopback() && self.flags & family != 0)
     }
 
+    /// Whether a peer with this address is inside the namespace; the same answer as the kernel programs give.
+    pub(crate) fn is_inside(&self, ip: IpAddr) -> bool {
+        ip.is_loopback() || self.addresses.contains_key(&ip)
+    }
+
     /// Whether any connection at all is in scope.
     pub(crate) fn is_empty(&self) -> bool {
         self.flags == 0 && self.addresses.values().all(|flags| flags & address::SERVED == 0)

@@ -13,7 +13,7 @@ use crate::{
     cgroup::Cgroup,
     netns::Netns,
     scope::Scope,
-    sockets::{self, Connection, Held},
+    sockets::{self, Held},
 };
 
 /// Finds a target's connections.
@@ -34,13 +34,18 @@ impl Finder {
 
     /// Where the application has each, by socket cookie.
     pub(super) fn established(&self) -> anyhow::Result<HashMap<u64, Held>> {
+        let mut found = sockets::established(&self.netns, self.port)?;
+        found.retain(|connection| self.scope.serves(connection.local.ip()));
+        // With many targets this is asked often, and most have no connection: then no process is looked at.
+        if found.iter().any(|connection| self.scope.is_inside(connection.remote.ip())) {
+            let agents = self.agents()?;
+            found.retain(|connection| !agents.contains(&connection.remote));
+        }
+        if found.is_empty() {
+            return Ok(HashMap::new());
+        }
         let held = sockets::held_by(&self.cgroup.processes()?);
-        let agents = self.agents()?;
-        let ours = |connection: &Connection| {
-            self.scope.serves(connection.local.ip()) && !agents.contains(&connection.remote)
-        };
-        let found = sockets::established(&self.netns, self.port)?.into_iter().filter(ours);
-        Ok(found.filter_map(|one| Some((one.cookie, *held.get(&one.inode)?))).collect())
+        Ok(found.into_iter().filter_map(|one| Some((one.cookie, *held.get(&one.inode)?))).collect())
     }
 
     /// The agent's ends of its own connections to the application.
