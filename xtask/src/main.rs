@@ -4,6 +4,7 @@
 
 mod setup;
 
+mod aws_smoke;
 mod bench;
 mod demo;
 mod ebpf;
@@ -47,6 +48,8 @@ enum Command {
     Demo(demo::Args),
     /// Measure the programs as they are handed out
     Bench(bench::Args),
+    /// Try httpfault-ctl on the stack of deploy/smoke, or on the simulator
+    AwsSmoke(aws_smoke::Args),
     /// Measure what becomes of existing connections, with real servers and clients
     Existing(existing::Args),
     /// Build what is handed out: static programs, manuals and licences, reproducibly
@@ -66,6 +69,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => bench::run(&args),
+        Command::AwsSmoke(args) => aws_smoke::run(&args),
         Command::Existing(args) => existing::run(&args),
         Command::Dist(args) => dist::run(&args),
         Command::Vm(args) => vm::run(&args),
