@@ -12,6 +12,7 @@ mod error;
 mod exit;
 mod fleet;
 mod plan;
+mod removal;
 mod report;
 mod tunables;
 mod verify;

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use httpfault_common::contract::{ExperimentId, Problem, TargetSelector};
 use serde::Serialize;
 
-pub(crate) use cost::{ApiCalls, HOLD_STRIDE, INSTANCES_PER_COMMAND, piece_bytes};
+pub(crate) use cost::{ApiCalls, HOLD_STRIDE};
 pub(crate) use delivery::DeliveryPlan;
 pub(crate) use windows::{HostRun, Window};
 

@@ -50,17 +50,13 @@ pub(crate) fn steering(report: &StatusReport, experiment: &ExperimentId) -> Stee
     }
 }
 
-/// Puts one host's events into the records of its tasks. `targets` names each record's target as the agent does.
-pub(crate) fn take_events(events: &[Event], tasks: &mut [(&str, &mut TaskReport)]) {
-    for event in events {
-        for (target, task) in tasks.iter_mut() {
-            match event {
-                Event::Injected(injected) => take_injected(injected, target, task),
-                Event::Removed(removed) => take_removed(removed, target, task),
-                Event::Refused(check) => take_refused(check, target, task),
-                Event::AlreadyRunning(status) => task.injected_at = status.injected_at,
-            }
-        }
+/// Puts what an event says of a target, named as the agent does, into the record of its task.
+pub(crate) fn take_event(event: &Event, target: &str, task: &mut TaskReport) {
+    match event {
+        Event::Injected(injected) => take_injected(injected, target, task),
+        Event::Removed(removed) => take_removed(removed, target, task),
+        Event::Refused(check) => take_refused(check, target, task),
+        Event::AlreadyRunning(status) => task.injected_at = status.injected_at,
     }
 }
 
@@ -84,6 +80,7 @@ fn take_removed(removed: &Removed, target: &str, task: &mut TaskReport) {
     task.removed_at = Some(removed.removed_at);
     task.reason = Some(removed.reason);
     task.counters = found.counters.clone();
+    task.counters_at = Some(removed.removed_at);
     task.causes.clone_from(&found.causes);
     task.error = found.error.clone().or(task.error.take());
 }
@@ -126,7 +123,10 @@ mod tests {
     fn each_task_gets_its_own_outcome() {
         let noise = format!("sudo: something\n{INJECTED}\n{{broken\n{REMOVED}\n");
         let (mut a, mut b) = (task(), task());
-        take_events(&events(&noise), &mut [("container a", &mut a), ("container b", &mut b)]);
+        for event in events(&noise) {
+            take_event(&event, "container a", &mut a);
+            take_event(&event, "container b", &mut b);
+        }
         assert_eq!(a.outcome, TaskOutcome::Faulted);
         assert_eq!(a.counters.faulted, 7);
         assert!(a.injected_at.is_some() && a.removed_at.is_some());

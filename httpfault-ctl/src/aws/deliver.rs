@@ -31,7 +31,7 @@ enum Found {
         have: BTreeSet<String>,
         damaged: bool,
     },
-    Unclear(String),
+    Unclear(Problem),
 }
 
 impl Cloud {
@@ -60,10 +60,7 @@ impl Cloud {
                         Some(problem) => drop(delivered.insert(instance, Some(problem))),
                         None => drop(lacking.insert(instance, have)),
                     },
-                    Found::Unclear(reason) => {
-                        let problem = not_delivered(&instance, reason);
-                        delivered.insert(instance, Some(problem));
-                    }
+                    Found::Unclear(problem) => drop(delivered.insert(instance, Some(problem))),
                 }
             }
             if lacking.is_empty() {
@@ -162,7 +159,14 @@ fn not_delivered(instance: &InstanceId, reason: String) -> Problem {
 fn found(answer: &Answer) -> Found {
     let verdict = answer.stdout.lines().rev().find_map(|line| line.trim().strip_prefix("httpfault: "));
     let mut words = verdict.unwrap_or("").split_whitespace();
-    let unclear = || Found::Unclear(answer.failure());
+    let unclear = || {
+        let mut problem = not_delivered(&answer.instance, answer.failure());
+        if !answer.state.is_final() {
+            "look which commands keep its SSM agent busy, or whether it runs; then try again"
+                .clone_into(&mut problem.next);
+        }
+        Found::Unclear(problem)
+    };
     if !answer.succeeded() {
         return unclear();
     }

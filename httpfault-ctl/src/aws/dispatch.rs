@@ -8,18 +8,18 @@ use backon::{ExponentialBuilder, Retryable};
 use httpfault_common::contract::ExperimentId;
 use jiff::Timestamp;
 
-use super::{config::Cloud, error::ApiError, scripts::Work};
+use super::{
+    config::Cloud,
+    error::ApiError,
+    limit::{COMMENT_CHARS, DELIVERY_SECS, LEAST_EXECUTION_SECS},
+    scripts::Work,
+    valid::{Gone, for_valid},
+};
 use crate::fleet::InstanceId;
 
-/// How long SSM may take to bring a command to a host, seconds (30 is the least).
-pub(crate) const DELIVERY_SECS: i32 = 60;
 /// Attempts to send a command that was throttled or whose answer was lost.
 const ATTEMPTS: usize = 12;
 const MAX_BACKOFF: Duration = Duration::from_secs(20);
-/// AWS-RunShellScript makes anything below 5 seconds an hour.
-const LEAST_EXECUTION_SECS: u64 = 5;
-/// Longest comment, characters.
-const MAX_COMMENT: usize = 100;
 
 /// What a command does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +48,8 @@ pub(crate) struct Sent {
 }
 
 impl Cloud {
-    /// Sends one script to at most 50 instances. `ledger` holds the command from before the call, so that an abort in
-    /// the middle of it can still find out what became of it.
+    /// Sends one script to at most 50 instances; the result has those for which SSM takes no command. `ledger` holds each
+    /// command from before the call, so that an abort in the middle of it can still find out what became of it.
     pub(crate) async fn send(
         &self,
         action: Action,
@@ -58,8 +58,22 @@ impl Cloud {
         instances: &[InstanceId],
         execution: Duration,
         ledger: &mut Vec<Sent>,
-    ) -> Result<Sent, ApiError> {
-        let comment = comment(experiment, action);
+    ) -> Result<Gone, ApiError> {
+        let send = async |some: &[InstanceId]| {
+            let comment = comment(experiment, action);
+            self.send_to(some, comment, script, execution, ledger).await
+        };
+        for_valid(instances, send).await.map(|(_, gone)| gone)
+    }
+
+    async fn send_to(
+        &self,
+        instances: &[InstanceId],
+        comment: String,
+        script: &Work,
+        execution: Duration,
+        ledger: &mut Vec<Sent>,
+    ) -> Result<(), ApiError> {
         let sent = Sent {
             comment,
             instances: instances.to_vec(),
@@ -69,6 +83,7 @@ impl Cloud {
             is_twin: false,
         };
         ledger.push(sent.clone());
+        let sent = &sent;
         let doubtful = Cell::new(false);
         let attempt = || async {
             if doubtful.get()
@@ -76,7 +91,7 @@ impl Cloud {
             {
                 return Ok(command);
             }
-            let result = self.send_once(&sent, script, execution).await;
+            let result = self.send_once(sent, script, execution).await;
             doubtful.set(doubtful.get() || result.as_ref().is_err_and(ApiError::maybe_carried_out));
             result
         };
@@ -85,14 +100,18 @@ impl Cloud {
             .with_min_delay(self.poll().min(Duration::from_secs(1)))
             .with_max_delay(MAX_BACKOFF)
             .with_max_times(ATTEMPTS);
-        let again = |error: &ApiError| error.is_throttled() || error.maybe_carried_out();
-        let command = attempt.retry(backoff).when(again).await?;
+        let result = attempt.retry(backoff).when(ApiError::is_passing).await;
         let answered = Timestamp::now();
-        if let Some(entry) = ledger.last_mut() {
-            entry.command = Some(command.clone());
+        // Only what was refused, every time, was not carried out.
+        let refused = result.as_ref().is_err_and(|error| !error.maybe_carried_out()) && !doubtful.get();
+        if let Some(mut entry) = ledger.pop()
+            && !refused
+        {
+            entry.command = result.as_ref().ok().cloned();
             entry.answered = answered;
+            ledger.push(entry);
         }
-        Ok(Sent { command: Some(command), answered, ..sent })
+        result.map(drop)
     }
 
     async fn send_once(&self, sent: &Sent, work: &Work, execution: Duration) -> Result<String, ApiError> {
@@ -125,21 +144,24 @@ impl Cloud {
 
     /// Asks SSM to kill a command on these hosts. There is no guarantee that it does: prove it with `status`.
     pub(crate) async fn cancel(&self, command: &str, instances: &[InstanceId]) -> Result<(), ApiError> {
-        let ids = instances.iter().map(ToString::to_string).collect();
-        let request = self.ssm.cancel_command().command_id(command).set_instance_ids(Some(ids));
-        self.call("ssm:CancelCommand", request.send()).await.map(drop)
+        let cancel = async |some: &[InstanceId]| {
+            let ids = some.iter().map(ToString::to_string).collect();
+            let request = self.ssm.cancel_command().command_id(command).set_instance_ids(Some(ids));
+            self.call("ssm:CancelCommand", request.send()).await.map(drop)
+        };
+        for_valid(instances, cancel).await.map(drop)
     }
 }
 
 fn unwritten(error: std::io::Error) -> ApiError {
     let message = format!("packing the request of the document: {error}");
-    ApiError::Service { action: "ssm:SendCommand", code: "not sent".to_owned(), message }
+    ApiError::Service { action: "ssm:SendCommand", code: "not sent".to_owned(), message, status: 0 }
 }
 
 /// `httpfault <experiment> <action> <eight hex digits>`: unique, found again by its beginning.
 fn comment(experiment: Option<&ExperimentId>, action: Action) -> String {
     let mut text = format!("{}{action} {:08x}", comment_prefix(experiment), fastrand::u32(..));
-    text.truncate(MAX_COMMENT);
+    text.truncate(COMMENT_CHARS);
     text
 }
 

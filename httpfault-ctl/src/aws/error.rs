@@ -22,7 +22,13 @@ pub(crate) enum ApiError {
     #[error("AWS throttled {action} for several minutes ({code}): other programs use up the account's rate")]
     Throttled { action: &'static str, code: String },
     #[error("{action} failed: {code}: {message}")]
-    Service { action: &'static str, code: String, message: String },
+    Service {
+        action: &'static str,
+        code: String,
+        message: String,
+        /// Of HTTP.
+        status: u16,
+    },
     #[error(
         "{action} got no usable answer: {detail}; check REGION, the network, HTTPS_PROXY and AWS_ENDPOINT_URL"
     )]
@@ -49,12 +55,7 @@ impl ApiError {
     pub(crate) fn maybe_carried_out(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,
-            Self::Service { code, .. } => {
-                matches!(
-                    code.as_str(),
-                    "InternalServerError" | "InternalFailure" | "ServiceUnavailable" | "Unknown"
-                )
-            }
+            Self::Service { status, .. } => *status >= 500,
             Self::Credentials { .. }
             | Self::Denied { .. }
             | Self::Expired { .. }
@@ -62,8 +63,21 @@ impl ApiError {
         }
     }
 
-    pub(crate) fn is_throttled(&self) -> bool {
-        matches!(self, Self::Throttled { .. })
+    /// Whether the same call may succeed later: it was throttled, or its answer was lost.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self, Self::Throttled { .. }) || self.maybe_carried_out()
+    }
+
+    /// What the service said when it refused a call for all hosts because some are not there.
+    pub(super) fn invalid_instances(&self) -> Option<&str> {
+        match self {
+            Self::Service { code, message, .. } => (code == "InvalidInstanceId").then_some(message),
+            Self::Credentials { .. }
+            | Self::Denied { .. }
+            | Self::Expired { .. }
+            | Self::Throttled { .. }
+            | Self::Unreachable { .. } => None,
+        }
     }
 }
 
@@ -86,11 +100,15 @@ impl Cloud {
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
         let service_error = matches!(error, SdkError::ServiceError(_));
-        let status = error.raw_response().map(|response| response.status().as_u16());
+        let status = error.raw_response().map_or(0, |response| response.status().as_u16());
         let meta = error.meta();
         let code = meta.code().unwrap_or("Unknown").to_owned();
         let message = meta.message().unwrap_or("no message").to_owned();
-        if service_error && (THROTTLING_ERRORS.contains(&code.as_str()) || status == Some(429)) {
+        // Whatever a server says while it fails, the call may have been carried out.
+        if service_error && status >= 500 {
+            return ApiError::Service { action, code, message, status };
+        }
+        if service_error && (THROTTLING_ERRORS.contains(&code.as_str()) || status == 429) {
             return ApiError::Throttled { action, code };
         }
         if service_error && DENIED.contains(&code.as_str()) {
@@ -107,9 +125,8 @@ impl Cloud {
             return ApiError::Credentials { way: self.way.clone(), detail };
         }
         if service_error {
-            return ApiError::Service { action, code, message };
+            return ApiError::Service { action, code, message, status };
         }
-
         ApiError::Unreachable { action, detail }
     }
 }

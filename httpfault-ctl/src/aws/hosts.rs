@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use httpfault_common::contract::ExperimentId;
 
-use super::{config::Cloud, error::ApiError};
+use super::{config::Cloud, error::ApiError, limit::ECS_BATCH};
 use crate::fleet::{Fleet, InstanceId};
 
 /// Hosts to ask, and those that can't be asked.
@@ -13,6 +13,8 @@ pub(crate) struct Hosts {
     pub(crate) online: Vec<InstanceId>,
     /// With the reason.
     pub(crate) silent: Vec<(InstanceId, String)>,
+    /// Those that Systems Manager no longer knows.
+    pub(crate) gone: Vec<(InstanceId, String)>,
     /// Docker ids and task ids of the service's tasks, to tell its faults from others on the same host.
     pub(crate) targets: BTreeSet<String>,
 }
@@ -28,7 +30,7 @@ impl Cloud {
         let arns = match service {
             Some(service) => {
                 let tasks = self.task_arns(cluster, Some(service), &mut fleet.calls).await?;
-                for batch in tasks.chunks(100) {
+                for batch in tasks.chunks(ECS_BATCH) {
                     self.describe_tasks(cluster, batch, &mut fleet).await?;
                 }
                 fleet.tasks.iter().filter_map(|task| task.container_instance.clone()).collect()
@@ -51,7 +53,7 @@ impl Cloud {
         self.reachable(ids).await
     }
 
-    /// Sorts out the hosts that are not Online: one of them would make SendCommand fail for all.
+    /// Sorts out the hosts that are not Online. A terminated one goes on to show as Online for minutes.
     pub(crate) async fn reachable(&self, ids: BTreeSet<InstanceId>) -> Result<Hosts, ApiError> {
         let managed = self.managed(&ids, &mut 0).await?;
         let mut hosts = Hosts::default();
@@ -59,7 +61,7 @@ impl Cloud {
             match managed.get(id.as_str()) {
                 Some(row) if row.ping_status == "Online" => hosts.online.push(id),
                 Some(row) => hosts.silent.push((id, format!("its SSM agent is {}", row.ping_status))),
-                None => hosts.silent.push((id, "Systems Manager does not manage it (any more)".to_owned())),
+                None => hosts.gone.push((id, "Systems Manager does not manage it (any more)".to_owned())),
             }
         }
         Ok(hosts)

@@ -6,15 +6,21 @@ use aws_sdk_ssm::types::{CommandFilter, CommandFilterKey};
 use httpfault_common::contract::ExperimentId;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{config::Cloud, dispatch::comment_prefix, error::ApiError, rights::Optional};
+use super::{
+    config::Cloud,
+    dispatch::{Action, Sent, comment_prefix},
+    error::ApiError,
+    limit::COMMANDS_PAGE,
+    rights::Optional,
+};
 use crate::fleet::InstanceId;
 
 /// Clocks may differ by this much.
 const SKEW: SignedDuration = SignedDuration::from_mins(10);
+/// No fault is on for longer: its duration, and what it may take to start and to end.
+const LONGEST: SignedDuration = SignedDuration::from_hours(25);
 /// SSM keeps commands for 30 days.
 const HISTORY: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// Most commands of one page (AWS API limit).
-const PAGE: i32 = 50;
 
 struct Past {
     command: String,
@@ -50,6 +56,41 @@ impl Cloud {
         Ok(past.iter().flat_map(|command| &command.instances).filter_map(|id| InstanceId::new(id)).collect())
     }
 
+    /// Status and details of a command as a whole; `None` while SSM does not show it, or to callers who may not look.
+    pub(super) async fn command_level(&self, sent: &Sent) -> Result<Option<(String, String)>, ApiError> {
+        let Some(command) = sent.command.as_ref().filter(|_| !self.lacks(Optional::ListCommands)) else {
+            return Ok(None);
+        };
+        let request = self.ssm.list_commands().command_id(command);
+        let page = self.call("ssm:ListCommands", request.send()).await;
+        let Some(page) = self.unless_denied(Optional::ListCommands, page)? else { return Ok(None) };
+        let found = page.commands.unwrap_or_default().into_iter().next();
+        Ok(found.map(|found| {
+            let status = found.status.map(|status| status.as_str().to_owned()).unwrap_or_default();
+            (status, found.status_details.unwrap_or_default())
+        }))
+    }
+
+    /// The commands that hold an experiment's fault, or any fault that may still be on; none where the caller may not
+    /// look.
+    pub(crate) async fn injections(&self, experiment: Option<&ExperimentId>) -> Result<Vec<Sent>, ApiError> {
+        let mark = format!(" {} ", Action::Inject);
+        let prefix = experiment.map_or_else(|| "httpfault ".to_owned(), |id| comment_prefix(Some(id)));
+        let since = Timestamp::now() - LONGEST;
+        let past = self.past(since).await;
+        let mut past = self.unless_denied(Optional::ListCommands, past)?.unwrap_or_default();
+        past.retain(|command| command.comment.starts_with(&prefix) && command.comment.contains(&mark));
+        let sent = |command: Past| Sent {
+            comment: command.comment,
+            instances: command.instances.iter().filter_map(|id| InstanceId::new(id)).collect(),
+            command: Some(command.command),
+            since,
+            answered: since,
+            is_twin: false,
+        };
+        Ok(past.into_iter().map(sent).collect())
+    }
+
     async fn past(&self, after: Timestamp) -> Result<Vec<Past>, ApiError> {
         let filter = CommandFilter::builder()
             .key(CommandFilterKey::InvokedAfter)
@@ -63,7 +104,7 @@ impl Cloud {
                 .ssm
                 .list_commands()
                 .set_filters(filter.clone().map(|filter| vec![filter]))
-                .max_results(PAGE)
+                .max_results(COMMANDS_PAGE)
                 .set_next_token(token);
             let page = self.call("ssm:ListCommands", request.send()).await?;
             for command in page.commands.unwrap_or_default() {

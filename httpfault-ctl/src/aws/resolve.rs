@@ -5,16 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use aws_sdk_ecs::types as ecs;
 use aws_sdk_ssm::types::InstanceInformationStringFilter;
 
-use super::{config::Cloud, error::ApiError, rights::Optional};
+use super::{
+    config::Cloud,
+    error::ApiError,
+    limit::{ECS_BATCH, SSM_BATCH},
+    rights::Optional,
+};
 use crate::{
     fleet::{Container, Fleet, Host, InstanceId, Managed, Service, Task},
     tunables::TaskChoice,
 };
-
-/// Most tasks or container instances of one call (AWS API limit).
-const ECS_BATCH: usize = 100;
-/// Most instances of one DescribeInstanceInformation page (AWS API limit).
-const SSM_BATCH: usize = 50;
 
 /// Why there is no fleet.
 #[derive(Debug, thiserror::Error)]

@@ -7,12 +7,11 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use flate2::{Compression, write::GzEncoder};
 use httpfault_common::contract::{ExperimentId, SpecError};
 
-use super::presign::Address;
-use crate::{
-    fleet::InstanceId,
-    plan::{HostRun, INSTANCES_PER_COMMAND},
-    tunables::Architecture,
+use super::{
+    limit::{CASES_BYTES, INSTANCES_PER_COMMAND},
+    presign::Address,
 };
+use crate::{fleet::InstanceId, plan::HostRun, tunables::Architecture};
 
 const PROBE: &str = include_str!("scripts/probe.sh");
 const PIECE: &str = include_str!("scripts/piece.sh");
@@ -30,10 +29,6 @@ const CHOOSE: &str = include_str!("scripts/choose.sh");
 const STATUS: &str = include_str!("scripts/status.sh");
 const REMOVE: &str = include_str!("scripts/remove.sh");
 const FIND: &str = include_str!("scripts/find.sh");
-
-/// Room for specs in one script: an SSM document with its parameters is at most 64 KB, and a document of one's own is
-/// longer than AWS-RunShellScript.
-const MAX_CASES_BYTES: usize = 45_000;
 
 /// Text that means nothing to a shell: letters, digits, `+ / = -` and spaces between words.
 #[derive(Clone, Debug)]
@@ -124,7 +119,7 @@ pub(crate) fn status(experiment: Option<&ExperimentId>) -> Work {
     Work::new("status", found(STATUS).replace("@WHICH@", &which(experiment, "")), id(experiment))
 }
 
-/// Ends one experiment's fault, or every fault on the host.
+/// Ends one experiment's fault, or every fault on the host, and tells what is on after that.
 pub(crate) fn remove(experiment: Option<&ExperimentId>) -> Work {
     Work::new("remove", found(REMOVE).replace("@WHICH@", &which(experiment, "--all")), id(experiment))
 }
@@ -152,8 +147,8 @@ pub(crate) fn inject(runs: &[(&HostRun, &str)], not_after: i64) -> Result<Vec<Ba
     for (run, sha256) in runs {
         let (sha, spec) = (Inert::hex(sha256), Inert::of(run.spec.encode()?));
         let case = format!("{}) sha={} spec={} ;;\n", run.instance, sha.0, spec.0);
-        let full = batch.instances.len() == INSTANCES_PER_COMMAND
-            || batch.cases.len() + case.len() > MAX_CASES_BYTES;
+        let full =
+            batch.instances.len() == INSTANCES_PER_COMMAND || batch.cases.len() + case.len() > CASES_BYTES;
         if full && !batch.instances.is_empty() {
             batches.push(std::mem::take(&mut batch).finish(not_after));
         }

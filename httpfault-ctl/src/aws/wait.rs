@@ -2,23 +2,18 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use httpfault_common::contract::ExperimentId;
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
-use super::{
-    config::Cloud,
-    dispatch::{Action, Sent},
-    error::ApiError,
-    rights::Optional,
-    scripts::Work,
-};
-use crate::{fleet::InstanceId, plan::INSTANCES_PER_COMMAND};
+use super::{config::Cloud, dispatch::Sent, error::ApiError, rights::Optional};
+use crate::fleet::InstanceId;
 
-/// How long a short script may run on a host.
-const SHORT_EXECUTION: Duration = Duration::from_secs(100);
 /// SSM cuts the output in ListCommandInvocations at 2,500 characters; from here on the whole is fetched.
 const PERHAPS_CUT: usize = 2_300;
+/// Details of a command that no host was told (API reference, Command). With all others an invocation shows some time.
+const TOLD_NOBODY: [&str; 4] = ["Rate Exceeded", "Undeliverable", "Terminated", "Delivery Timed Out"];
+/// In the place of details.
+const UNSEEN: &str = "not shown by SSM yet";
 /// Between output and error text in that field.
 const ERROR_MARK: &str = "----------ERROR-------";
 
@@ -37,6 +32,8 @@ pub(crate) enum State {
     Cancelled,
     /// It ran too long, or was never delivered.
     TimedOut,
+    /// SSM took no command for this host: it is terminated, or not managed any more.
+    Refused,
 }
 
 /// What one host answered.
@@ -51,26 +48,6 @@ pub(crate) struct Answer {
 }
 
 impl Cloud {
-    /// Sends a short script and waits for every host's answer. Hosts that don't answer in time are in the result with
-    /// the state they were seen in last.
-    pub(crate) async fn ask(
-        &self,
-        action: Action,
-        experiment: Option<&ExperimentId>,
-        script: &Work,
-        instances: &[InstanceId],
-    ) -> Result<Vec<Answer>, ApiError> {
-        let mut sent = Vec::new();
-        for chunk in instances.chunks(INSTANCES_PER_COMMAND) {
-            self.send(action, experiment, script, chunk, SHORT_EXECUTION, &mut sent).await?;
-        }
-        let mut answers = Vec::new();
-        for command in &sent {
-            answers.extend(self.finish(command, self.answer_within).await?);
-        }
-        Ok(answers)
-    }
-
     /// Waits until a command is over on every host, at most `limit`, and fetches its outputs.
     pub(crate) async fn finish(&self, sent: &Sent, limit: Duration) -> Result<Vec<Answer>, ApiError> {
         let end = Instant::now() + limit;
@@ -84,7 +61,7 @@ impl Cloud {
             let states = match self.look(sent).await {
                 Ok(states) => states,
                 // A look that failed says nothing about the host.
-                Err(error) if (error.is_throttled() || error.maybe_carried_out()) && Instant::now() < end => {
+                Err(error) if error.is_passing() && Instant::now() < end => {
                     continue;
                 }
                 Err(error) => return Err(error),
@@ -115,10 +92,8 @@ impl Cloud {
     }
 
     async fn invocations(&self, sent: &Sent, details: bool) -> Result<Vec<Answer>, ApiError> {
-        let unseen =
-            |instance: &InstanceId| Answer::new(instance.clone(), State::Waiting, "not shown by SSM yet");
         let mut answers: BTreeMap<InstanceId, Answer> =
-            sent.instances.iter().map(|instance| (instance.clone(), unseen(instance))).collect();
+            sent.instances.iter().map(|instance| (instance.clone(), Answer::unseen(instance))).collect();
         let Some(command) = &sent.command else { return Ok(answers.into_values().collect()) };
         if self.lacks(Optional::ListCommandInvocations) {
             self.look_one_by_one(command, &mut answers).await?;
@@ -152,9 +127,32 @@ impl Cloud {
             }
             token = page.next_token.filter(|token| !token.is_empty());
             if token.is_none() {
-                return Ok(answers.into_values().collect());
+                break;
             }
         }
+        self.ended_as_a_whole(sent, &mut answers).await?;
+        Ok(answers.into_values().collect())
+    }
+
+    /// SSM may have given a command up before any host was told: the command alone shows that.
+    async fn ended_as_a_whole(
+        &self,
+        sent: &Sent,
+        answers: &mut BTreeMap<InstanceId, Answer>,
+    ) -> Result<(), ApiError> {
+        let overdue = Timestamp::now().duration_since(sent.answered).unsigned_abs() >= self.poll();
+        if !overdue || answers.values().any(|answer| !answer.is_unseen()) {
+            return Ok(());
+        }
+        let Some((status, details)) = self.command_level(sent).await? else { return Ok(()) };
+        let state = State::of(&status, None);
+        if state.is_final() && TOLD_NOBODY.contains(&details.as_str()) {
+            for answer in answers.values_mut() {
+                answer.state = state.clone();
+                answer.details.clone_from(&details);
+            }
+        }
+        Ok(())
     }
 
     /// GetCommandInvocation shows up to 24,000 characters.
@@ -201,7 +199,7 @@ impl State {
     pub(crate) fn is_final(&self) -> bool {
         match self {
             Self::Waiting | Self::InProgress => false,
-            Self::Succeeded | Self::Failed { .. } | Self::Cancelled | Self::TimedOut => true,
+            Self::Succeeded | Self::Failed { .. } | Self::Cancelled | Self::TimedOut | Self::Refused => true,
         }
     }
 }
@@ -209,8 +207,32 @@ impl State {
 // === impl Answer ===
 
 impl Answer {
+    pub(super) fn unseen(host: &InstanceId) -> Self {
+        Self::new(host.clone(), State::Waiting, UNSEEN)
+    }
+
+    /// For a host that SSM refused to tell.
+    pub(super) fn refused(host: InstanceId, why: &str) -> Self {
+        Self::new(host, State::Refused, why)
+    }
+
+    fn is_unseen(&self) -> bool {
+        self.details == UNSEEN
+    }
+
     fn new(instance: InstanceId, state: State, details: &str) -> Self {
         Self { instance, state, details: details.to_owned(), stdout: String::new(), stderr: String::new() }
+    }
+
+    /// The first line that is not the agent's JSON. SSM's own words about a script that it lost come as its output.
+    fn said(&self) -> Option<&str> {
+        let lines = self.stderr.lines().chain(self.stdout.lines()).map(str::trim);
+        { lines }.find(|line| !line.is_empty() && !line.starts_with('{') && !line.starts_with("httpfault: "))
+    }
+
+    /// Whether SSM takes no command for this host any more.
+    pub(crate) fn is_refused(&self) -> bool {
+        self.state == State::Refused
     }
 
     pub(crate) fn succeeded(&self) -> bool {
@@ -219,16 +241,23 @@ impl Answer {
 
     /// What went wrong, in a sentence.
     pub(crate) fn failure(&self) -> String {
-        let said = self.stderr.lines().find(|line| !line.trim().is_empty()).unwrap_or("").trim();
-        let said = if said.is_empty() { String::new() } else { format!(": {said}") };
+        let said = self.said().map(|said| format!(": {said}")).unwrap_or_default();
         match &self.state {
             State::Waiting => "SSM has not delivered the command".to_owned(),
-            State::InProgress => "the command has not ended".to_owned(),
+            State::InProgress => {
+                "the command has not ended, or waits behind others: an SSM agent runs five at once".to_owned()
+            }
             State::Succeeded => format!("its answer can't be read{said}"),
             State::Failed { code: Some(code) } => format!("the command ended with code {code}{said}"),
+            State::Failed { code: None } if self.details == "Rate Exceeded" => {
+                "SSM gave the command up (Rate Exceeded): the account has too many commands pending; wait, or raise the \
+                 limit"
+                    .to_owned()
+            }
             State::Failed { code: None } => format!("SSM could not run the command ({}){said}", self.details),
             State::Cancelled => "the command was cancelled".to_owned(),
             State::TimedOut => format!("the command timed out ({}){said}", self.details),
+            State::Refused => self.details.clone(),
         }
     }
 }

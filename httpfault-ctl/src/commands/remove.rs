@@ -1,17 +1,18 @@
 //! `remove`: ends faults from outside. Needs a cluster or an experiment id and nothing else, and is content when
 //! nothing is there.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context, bail};
-use httpfault_common::contract::{Exit, ExperimentId, StatusReport};
+use httpfault_common::contract::{Exit, ExperimentId, LeftBehind, StatusReport};
 
 use crate::{
     abort::Abort,
-    aws::{Action, Answer, Cloud, Hosts, scripts},
+    aws::{Action, Cloud, Errands, Hosts, scripts},
     console::Console,
     error::CtlError,
     fleet::InstanceId,
+    removal::{Removal, Verdict},
     report::{self, HostRemoval, RemovalOverview},
     tunables::Access,
     verify,
@@ -20,39 +21,39 @@ use crate::{
 /// Removes one experiment's fault, the faults on a service's tasks, or everything in a cluster, and proves it.
 pub(super) async fn remove(access: &Access, console: &Console, abort: &Abort) -> anyhow::Result<Exit> {
     let cloud = Cloud::connect(access).await?;
-    let work = async {
-        let asked = hosts(&cloud, access).await?;
-        let mut rows = Vec::new();
-        match (&access.experiment, &access.service) {
-            (Some(experiment), _) => rows.extend(remove_on(&cloud, Some(experiment), &asked.online).await?),
-            (None, Some(_)) => {
-                for (experiment, online) in experiments(&cloud, &asked).await? {
-                    rows.extend(remove_on(&cloud, Some(&experiment), &online).await?);
-                }
-            }
-            (None, None) => rows.extend(remove_on(&cloud, None, &asked.online).await?),
-        }
-        let unasked = |(id, why): (InstanceId, String)| HostRemoval::failed(&id, why);
-        rows.extend(asked.silent.into_iter().map(unasked));
-        anyhow::Ok(rows)
-    };
     // Removing is what an abort would do: only the third signal ends it.
     let hosts = tokio::select! {
-        result = work => result?,
+        result = everywhere(&cloud, access, console) => result?,
         () = abort.signals(3) => return Err(CtlError::Abandoned { recover: Some(again(access)) }.into()),
     };
-    let left = hosts.iter().any(|host| !host.left_behind.is_empty());
-    let exit = match hosts.iter().filter(|host| host.error.is_some()).count() {
-        _ if left => Exit::LeftBehind,
-        0 => Exit::Done,
-        failed if failed == hosts.len() => Exit::Failed,
-        _ => Exit::Partly,
-    };
-    if exit == Exit::LeftBehind {
-        console.warn("something is left; the report names the command that removes it");
+    // A host that could not be asked may have the fault.
+    let left = hosts.iter().any(|host| !host.left_behind.is_empty() || host.error.is_some());
+    let exit = if left { Exit::LeftBehind } else { Exit::Done };
+    if left {
+        console.warn("something is left, or could not be asked; the report names it");
     }
     report::emit(&RemovalOverview { schema: 1, exit, hosts }, access.output);
     Ok(exit)
+}
+
+async fn everywhere(cloud: &Cloud, access: &Access, console: &Console) -> anyhow::Result<Vec<HostRemoval>> {
+    let asked = hosts(cloud, access).await?;
+    let all: BTreeSet<InstanceId> = asked.online.iter().cloned().collect();
+    let mut rows = Vec::new();
+    match (&access.experiment, &access.service) {
+        (Some(experiment), _) => rows.extend(remove_on(cloud, Some(experiment), all, console).await?),
+        (None, Some(_)) => {
+            let (found, unclear) = experiments(cloud, &asked).await?;
+            for (experiment, online) in found {
+                rows.extend(remove_on(cloud, Some(&experiment), online, console).await?);
+            }
+            rows.extend(unclear);
+        }
+        (None, None) => rows.extend(remove_on(cloud, None, all, console).await?),
+    }
+    rows.extend(asked.silent.into_iter().map(|(id, why)| HostRemoval::failed(&id, why)));
+    rows.extend(asked.gone.into_iter().map(|(id, why)| HostRemoval::gone(&id, why)));
+    Ok(rows)
 }
 
 /// The hosts that a command without a plan is about.
@@ -70,66 +71,66 @@ pub(super) async fn hosts(cloud: &Cloud, access: &Access) -> anyhow::Result<Host
     }
 }
 
+type Experiments = BTreeMap<ExperimentId, BTreeSet<InstanceId>>;
+
 /// The experiments that concern a service's tasks, each with its hosts: other services on these hosts are left alone.
-async fn experiments(cloud: &Cloud, asked: &Hosts) -> anyhow::Result<Vec<(ExperimentId, Vec<InstanceId>)>> {
+/// And the hosts that did not tell.
+async fn experiments(cloud: &Cloud, asked: &Hosts) -> anyhow::Result<(Experiments, Vec<HostRemoval>)> {
     let answers = cloud.ask(Action::Status, None, &scripts::status(None), &asked.online).await?;
-    let mut found: std::collections::BTreeMap<ExperimentId, Vec<InstanceId>> = Default::default();
+    let (mut found, mut unclear) = (Experiments::new(), Vec::new());
     for answer in answers {
-        let Some(StatusReport { faults }) = verify::status(&answer.stdout) else { continue };
+        let Some(StatusReport { faults }) = verify::status(&answer.stdout) else {
+            unclear.push(match answer.is_refused() {
+                true => HostRemoval::gone(&answer.instance, answer.failure()),
+                false => HostRemoval::failed(&answer.instance, answer.failure()),
+            });
+            continue;
+        };
         for fault in faults {
             let ours =
                 fault.targets.iter().any(|t| asked.targets.iter().any(|id| t.target.contains(id.as_str())));
             if ours || fault.targets.is_empty() {
-                found.entry(fault.experiment_id).or_default().push(answer.instance.clone());
+                found.entry(fault.experiment_id).or_default().insert(answer.instance.clone());
             }
         }
     }
-    Ok(found.into_iter().collect())
+    Ok((found, unclear))
 }
 
 async fn remove_on(
     cloud: &Cloud,
     experiment: Option<&ExperimentId>,
-    hosts: &[InstanceId],
+    hosts: BTreeSet<InstanceId>,
+    console: &Console,
 ) -> anyhow::Result<Vec<HostRemoval>> {
-    let mut rows = Vec::new();
-    let answers = cloud.ask(Action::Remove, experiment, &scripts::remove(experiment), hosts).await?;
-    let proof = cloud.ask(Action::Status, experiment, &scripts::status(experiment), hosts).await?;
-    for answer in answers {
-        let id = &answer.instance;
-        let Some(report) = verify::removal(&answer.stdout) else {
-            rows.push(HostRemoval::failed(id, answer.failure()));
-            continue;
-        };
-        let mut row = HostRemoval { instance: id.to_string(), removed: report.removed, ..Default::default() };
-        row.left_behind = report.left_behind;
-        let still = still_on(&proof, id, experiment);
-        match still {
-            Ok(on) => row.left_behind.extend(on.into_iter().map(|id| left(&id, &answer))),
-            Err(why) => row.error = Some(format!("it can't be proved that nothing is left: {why}")),
+    let mut errands = Errands::default();
+    let mut removal = Removal::new(cloud, &mut errands, console, experiment);
+    removal.remove(hosts).await?;
+    Ok(std::mem::take(&mut removal.verdicts).into_iter().map(row).collect())
+}
+
+fn row((host, verdict): (InstanceId, Verdict)) -> HostRemoval {
+    let instance = host.to_string();
+    match verdict {
+        Verdict::Off(removed) => HostRemoval { instance, removed: removed.faults, ..Default::default() },
+        Verdict::On(removed) => {
+            let still = removed.still.iter().map(|experiment| LeftBehind {
+                what: format!("experiment {experiment} on {host}"),
+                error: "status still shows it after remove".to_owned(),
+                remove_with: format!("httpfault-agent remove --experiment-id {experiment}"),
+            });
+            let mut left_behind: Vec<LeftBehind> = removed.left.into_iter().chain(still).collect();
+            if left_behind.is_empty() {
+                left_behind.push(LeftBehind {
+                    what: format!("something on {host}"),
+                    error: "remove did not succeed there".to_owned(),
+                    remove_with: "httpfault-agent remove --all".to_owned(),
+                });
+            }
+            HostRemoval { instance, removed: removed.faults, left_behind, ..Default::default() }
         }
-        rows.push(row);
-    }
-    Ok(rows)
-}
-
-/// The experiments that a host still shows.
-fn still_on(
-    proof: &[Answer],
-    host: &InstanceId,
-    experiment: Option<&ExperimentId>,
-) -> Result<BTreeSet<ExperimentId>, String> {
-    let answer = proof.iter().find(|answer| answer.instance == *host).ok_or("no answer")?;
-    let report = verify::status(&answer.stdout).ok_or_else(|| answer.failure())?;
-    let ids = report.faults.into_iter().map(|fault| fault.experiment_id);
-    Ok(ids.filter(|id| experiment.is_none_or(|wanted| id == wanted)).collect())
-}
-
-fn left(experiment: &ExperimentId, answer: &Answer) -> httpfault_common::contract::LeftBehind {
-    httpfault_common::contract::LeftBehind {
-        what: format!("experiment {experiment} on {}", answer.instance),
-        error: "status still shows it after remove".to_owned(),
-        remove_with: format!("httpfault-agent remove --experiment-id {experiment}"),
+        Verdict::Unclear(why) => HostRemoval::failed(&host, why),
+        Verdict::Gone(why) => HostRemoval::gone(&host, why),
     }
 }
 

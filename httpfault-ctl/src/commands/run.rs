@@ -1,5 +1,6 @@
 //! `run`: the control path of httpfault, from the top of the page to the bottom.
 
+mod desk;
 mod hold;
 mod inject;
 mod live;
@@ -38,9 +39,9 @@ pub(super) async fn run(
     // From here on `live` holds what may be on, wherever the story broke off.
     let Some(mut live) = live else { return ended.before_anything() };
     console.end();
-    ended.note(&mut live.report);
+    ended.note(&mut live.desk.report);
     if !live.is_over() {
-        let recover = live.report.recover_with.clone();
+        let recover = live.desk.report.recover_with.clone();
         tokio::select! {
             () = recover::recover(&mut live, &settings.access, console) => {}
             () = recover::leave_at_third(abort, console) => {
@@ -48,7 +49,7 @@ pub(super) async fn run(
             }
         }
     }
-    Ok(finish(live.report, settings.access.output))
+    Ok(finish(live.desk.report, settings.access.output))
 }
 
 /// Every step once, in order. An abort drops this future at any of its awaits.
@@ -58,17 +59,18 @@ async fn story(settings: &RunSettings, console: &mut Console, slot: &mut Option<
     confirm(&plan, settings, console).await?;
     let live = slot.insert(Live::new(cloud, plan));
 
-    ramp(settings, console, "before").await;
     inject::deliver(live, settings, console).await?;
-    for window in 0..live.plan.windows.len() {
-        inject::inject(live, window).await?;
-        prove::on(live, window, console).await?;
-        hold::hold(live, window, console).await?;
-        prove::off(live, window, console).await?;
-        live.nothing_left()?;
+    ramp(settings, console, "before").await;
+    let Live { desk, windows, .. } = live;
+    for window in windows {
+        inject::inject(desk, window, console).await?;
+        prove::on(desk, window, console).await?;
+        hold::hold(desk, window, console).await?;
+        prove::off(desk, window, console).await?;
+        desk.nothing_left()?;
     }
+    prove::replacements(desk).await;
     live.all_proved_off();
-    prove::replacements(live).await;
     ramp(settings, console, "after").await;
     Ok(())
 }

@@ -28,7 +28,7 @@ pub(super) async fn status(access: &Access) -> anyhow::Result<Exit> {
             None => HostStatus { instance, faults: Vec::new(), error: Some(answer.failure()) },
         });
     }
-    let silent = asked.silent.into_iter();
+    let silent = asked.silent.into_iter().chain(asked.gone);
     rows.extend(silent.map(|(id, why)| HostStatus {
         instance: id.to_string(),
         faults: Vec::new(),

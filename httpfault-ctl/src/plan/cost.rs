@@ -5,15 +5,13 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::Serialize;
 
 use super::{DeliveryPlan, Window};
-use crate::{agents::AgentFile, aws::Optional, fleet::Fleet, tunables::Architecture};
+use crate::{
+    agents::AgentFile,
+    aws::{Optional, limit::INSTANCES_PER_COMMAND},
+    fleet::Fleet,
+    tunables::Architecture,
+};
 
-/// Instances of one SendCommand (AWS API limit).
-pub(crate) const INSTANCES_PER_COMMAND: usize = 50;
-/// Bytes of the compressed agent in one command: with base64 and the script around it below the 64 KB of an SSM
-/// document.
-const PIECE_BYTES: usize = 44_000;
-/// The same with a document of one's own, whose text counts too.
-const OWN_PIECE_BYTES: usize = 30_000;
 /// During the fault the hosts are looked at once in so many poll intervals.
 pub(crate) const HOLD_STRIDE: u32 = 6;
 
@@ -26,11 +24,6 @@ pub(crate) struct ApiCalls {
     pub(crate) run: u32,
     /// More, when every host lacks the agent.
     pub(crate) delivery_at_most: u32,
-}
-
-/// How much of the agent goes in one command.
-pub(crate) fn piece_bytes(own_document: bool) -> usize {
-    if own_document { OWN_PIECE_BYTES } else { PIECE_BYTES }
 }
 
 /// A short command: one call to send it, about two to see its end, one for its output.

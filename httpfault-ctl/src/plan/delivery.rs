@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::{INSTANCES_PER_COMMAND, Window, piece_bytes};
+use super::Window;
 use crate::{
     agents::AgentFile,
+    aws::limit::{INSTANCES_PER_COMMAND, piece_bytes},
     tunables::{Architecture, Delivery, RunSettings},
 };
 

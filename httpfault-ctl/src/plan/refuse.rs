@@ -7,12 +7,10 @@ use httpfault_common::contract::{Problem, limit};
 use super::{PlannedTask, Window};
 use crate::{
     agents::AgentFile,
+    aws::limit::SPEC_BYTES,
     fleet::{Fleet, Host, InstanceId, Managed, Task},
     tunables::{Architecture, RunSettings},
 };
-
-/// Longest spec that leaves room for the rest of a script in one SSM document of 64 KB, bytes.
-pub(crate) const MAX_SENT_SPEC_BYTES: usize = 48 * 1024;
 
 /// What keeps the hosts of the chosen tasks from being used; each host once, with its tasks.
 pub(super) fn hosts(chosen: &[&Task], fleet: &Fleet) -> Vec<Problem> {
@@ -125,10 +123,10 @@ pub(super) fn windows(windows: &[Window]) -> Vec<Problem> {
             });
         }
         let bytes = run.spec.encode().map_or(usize::MAX, |text| text.len());
-        if bytes > MAX_SENT_SPEC_BYTES {
+        if bytes > SPEC_BYTES {
             problems.push(Problem {
                 subject,
-                problem: format!("what the agent has to be told is larger than {MAX_SENT_SPEC_BYTES} bytes"),
+                problem: format!("what the agent has to be told is larger than {SPEC_BYTES} bytes"),
                 next: "shorten RESPONSE_BODY (control characters count six times), RESPONSE_HEADERS or the filters"
                     .to_owned(),
             });

@@ -41,12 +41,19 @@ pub(crate) struct HostRemoval {
     /// Why it could not be asked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) error: Option<String>,
+    /// Why Systems Manager no longer knows it: it is terminated.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) gone: Option<String>,
 }
 
 impl HostRemoval {
     /// A host about which nothing is known.
     pub(crate) fn failed(instance: &InstanceId, error: String) -> Self {
         Self { instance: instance.to_string(), error: Some(error), ..Self::default() }
+    }
+
+    pub(crate) fn gone(instance: &InstanceId, why: String) -> Self {
+        Self { instance: instance.to_string(), gone: Some(why), ..Self::default() }
     }
 }
 
@@ -99,6 +106,9 @@ impl Report for RemovalOverview {
             }
             if let Some(error) = &host.error {
                 text.push_str(&format!("warning: instance {} could not be asked: {error}\n", host.instance));
+            }
+            if let Some(why) = &host.gone {
+                text.push_str(&format!("warning: instance {} went away: {why}\n", host.instance));
             }
         }
         if text.is_empty() {

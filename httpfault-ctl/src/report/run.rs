@@ -44,6 +44,8 @@ pub(crate) struct TaskReport {
     /// Why it ended.
     pub(crate) reason: Option<RemovedReason>,
     pub(crate) counters: Counters,
+    /// When the counters were read: at the agent's end (clock of the host), else at the last look.
+    pub(crate) counters_at: Option<Timestamp>,
     pub(crate) causes: Vec<String>,
     pub(crate) error: Option<Problem>,
     /// Tasks that the service started in its place.
@@ -88,7 +90,7 @@ impl RunReport {
     /// The one mapping from outcomes to an exit code.
     pub(crate) fn judge(&mut self) {
         let good = |task: &TaskReport| match task.outcome {
-            TaskOutcome::Faulted => true,
+            TaskOutcome::Faulted => task.verified_on && task.verified_off,
             // ECS replaces tasks that fail their health checks: the fault had its effect.
             TaskOutcome::TargetGone => verify::had_effect(&task.counters),
             TaskOutcome::NotTried | TaskOutcome::NoTraffic | TaskOutcome::Failed => false,
@@ -191,6 +193,9 @@ impl RunReport {
             Exit::Failed => "failed, nothing left behind".to_owned(),
             Exit::Partly if !self.tasks.iter().any(|task| verify::had_effect(&task.counters)) => {
                 "no request was faulted, nothing left behind".to_owned()
+            }
+            Exit::Partly if self.tasks.iter().all(|task| task.outcome == TaskOutcome::Faulted) => {
+                "done, but not all of it was seen by a second command; nothing left behind".to_owned()
             }
             Exit::Partly => "partly done, nothing left behind".to_owned(),
             Exit::LeftBehind => "something was left behind, or could not be proved to be off".to_owned(),

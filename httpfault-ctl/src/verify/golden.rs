@@ -23,7 +23,10 @@ fn after(file: &str) -> Vec<(TaskReport, TaskReport)> {
         let events = events(&printed);
         assert_eq!(events.len(), printed.lines().count(), "{}: a line is not understood", release.display());
         let (mut a, mut b) = (TaskReport::default(), TaskReport::default());
-        take_events(&events, &mut [(A, &mut a), (B, &mut b)]);
+        for event in &events {
+            take_event(event, A, &mut a);
+            take_event(event, B, &mut b);
+        }
         (a, b)
     };
     releases().into_iter().map(read).collect()

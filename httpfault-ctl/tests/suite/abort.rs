@@ -32,16 +32,14 @@ fn while_the_fault_is_on_it_is_removed_and_proved() {
 }
 
 #[test]
-fn before_anything_was_sent_nothing_has_to_be_removed() {
+fn before_the_fault_nothing_has_to_be_removed() {
     let site = Site::new(World::fleet(1, 1));
     let run = start(site.on_service("run").env("RAMP_TIME", "600"));
-    let resolved = site.simulator.wait_for_calls(PATIENCE, |calls| {
-        calls.iter().any(|c| c.action == "DescribeInstanceInformation" && c.outcome.is_some()).then_some(())
-    });
-    assert!(resolved.is_some());
+    // The agent is brought before the ramp: nothing comes between the ramp and the fault.
+    site.await_command("install", |command| command.status.is_final());
     run.signal(Signal::SIGTERM);
     run.ended().exits(130);
-    assert_eq!(site.simulator.count("SendCommand"), 0);
+    assert!(site.commands("inject").is_empty() && site.commands("remove").is_empty());
 }
 
 #[test]

@@ -13,10 +13,13 @@ fn throttling_slows_the_run_and_fails_nothing() {
         for action in
             ["SendCommand", "ListCommandInvocations", "DescribeTasks", "DescribeInstanceInformation"]
         {
-            faults.throttle(action, 1.0, 1);
+            faults.throttle(action, 2.0, 1);
         }
     });
-    let report = finish(site.on_service("run").env("HTTPFAULT_POLL_MS", "1500")).exits(0).json();
+    let report =
+        finish(site.on_service("run").env("HTTPFAULT_POLL_MS", "1500").env("TOTAL_CHAOS_DURATION", "20"))
+            .exits(0)
+            .json();
     assert_eq!(report["tasks"][0]["outcome"], "faulted");
     let throttled = site.simulator.calls().iter().filter(|call| call.error_code().is_some()).count();
     assert!(throttled > 0, "nothing was throttled");
@@ -96,4 +99,29 @@ fn a_host_that_reboots_has_lost_the_fault() {
     site.simulator.reboot(&host(1));
     let report = run.ended().exits(2).json();
     assert_eq!(report["left_behind"].as_array().unwrap().len(), 0, "{report}");
+}
+
+/// Invocations alone never show it: there are none.
+#[test]
+fn a_command_that_ssm_gave_up_as_a_whole_is_named() {
+    let site = Site::new(World::fleet(2, 1));
+    site.install();
+    let run = start(site.on_service("run").env("HTTPFAULT_POLL_MS", "1000"));
+    site.await_command("probe", |command| command.status.is_final());
+    site.simulator.faults(|faults| faults.exceed_rate_of_next_commands(1));
+    let done = run.ended().exits(1).says("Rate Exceeded");
+    assert_eq!(done.json()["left_behind"].as_array().map(Vec::len), Some(0), "{done}");
+}
+
+/// A server that fails may have done what it was asked, whatever it calls its failure.
+#[test]
+fn every_server_error_is_a_doubt() {
+    let site = Site::new(World::fleet(1, 1));
+    site.simulator.faults(|faults| {
+        (0..12).for_each(|_| faults.after_next("SendCommand", AfterCall::ServerError("DependencyFailure")));
+    });
+    finish(&mut site.on_service("run")).exits(0);
+    for action in ["probe", "piece", "install", "inject"] {
+        assert_eq!(site.commands(action).len(), 1, "{action} was sent again");
+    }
 }

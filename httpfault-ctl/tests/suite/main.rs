@@ -4,11 +4,13 @@
 
 mod abort;
 mod authentication;
+mod busy;
 mod delivery;
 mod delivery_ways;
 mod dispatch;
 mod document;
 mod exit_codes;
+mod gone;
 mod hostile;
 mod moto;
 mod plan;

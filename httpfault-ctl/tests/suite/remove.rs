@@ -77,6 +77,7 @@ fn remove_is_content_when_nothing_is_there() {
 fn a_host_that_can_not_be_asked_is_said() {
     let site = Site::new(World::fleet(2, 1));
     site.simulator.edit(|world| world.ping(&host(1), PingStatus::ConnectionLost));
-    finish(&mut site.ctl("remove")).exits(2).says("its SSM agent is ConnectionLost");
+    // The fault may be on there.
+    finish(&mut site.ctl("remove")).exits(3).says("its SSM agent is ConnectionLost");
     finish(&mut site.ctl("status")).exits(2).says(&host(1));
 }

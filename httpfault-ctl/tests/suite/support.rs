@@ -141,6 +141,25 @@ impl Site {
         self.simulator.commands().into_iter().filter(|command| command.comment.contains(&mark)).collect()
     }
 
+    /// Puts the stand-in agent on every host, as a run before would have.
+    pub(crate) fn install(&self) {
+        for managed in self.simulator.world().managed_instances {
+            let from = self.agent_path("x86_64");
+            let to = self.on_host(&managed.id, &format!("/var/lib/httpfault/agents/{}", sha256(&from)));
+            fs::create_dir_all(&to).unwrap();
+            fs::copy(from, to.join("httpfault-agent")).unwrap();
+        }
+    }
+
+    /// Waits until it is so.
+    pub(crate) fn eventually(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let deadline = std::time::Instant::now() + PATIENCE;
+        while !holds() {
+            assert!(std::time::Instant::now() < deadline, "never came true: {what}");
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    }
+
     /// No stand-in agent is left on any host.
     pub(crate) fn assert_clean(&self) {
         for managed in self.simulator.world().managed_instances {

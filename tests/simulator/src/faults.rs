@@ -26,6 +26,8 @@ pub struct Faults {
 pub enum AfterCall {
     /// A 500 InternalServerError.
     InternalServerError,
+    /// A 500 with this code.
+    ServerError(&'static str),
     /// The connection is closed without an answer.
     DropConnection,
     /// The answer comes this much later.

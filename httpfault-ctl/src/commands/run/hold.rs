@@ -1,19 +1,23 @@
 //! While the fault is on: look now and then, read the agents' words at the end.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use httpfault_common::contract::Event;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    live::Live,
-    prove::{self, silent, tolerate},
+    desk::{Desk, problem},
+    live::LiveWindow,
+    prove::{self, tolerate},
 };
 use crate::{
-    aws::{Answer, Sent, State},
+    aws::{Answer, ApiError, Sent, State, limit::INSTANCES_PER_COMMAND},
     console::Console,
     fleet::InstanceId,
-    plan::{HOLD_STRIDE, INSTANCES_PER_COMMAND},
+    plan::HOLD_STRIDE,
     verify,
 };
 
@@ -21,59 +25,88 @@ use crate::{
 const COUNTERS_AT: u32 = 4;
 
 /// Waits for the end of every command of the window and reads what the agents said.
-pub(super) async fn hold(live: &mut Live, window: usize, console: &mut Console) -> anyhow::Result<()> {
-    let length = Duration::from_secs(live.plan.duration_secs);
-    let what = format!("{} task(s) faulted", live.plan.tasks.len());
-    console.begin(length, &what);
-    let answers = until_over(live, window, length, &what, console).await;
+pub(super) async fn hold(
+    desk: &mut Desk,
+    window: &mut LiveWindow,
+    console: &mut Console,
+) -> anyhow::Result<()> {
+    let length = Duration::from_secs(desk.plan.duration_secs);
+    console.begin(length, &progress(desk, window));
+    let answers = until_over(desk, window, length, console).await;
     console.end();
-    take(live, window, &answers?);
+    take(desk, window, &answers?);
     Ok(())
 }
 
 async fn until_over(
-    live: &mut Live,
-    window: usize,
+    desk: &mut Desk,
+    window: &mut LiveWindow,
     length: Duration,
-    what: &str,
     console: &Console,
 ) -> anyhow::Result<Vec<Answer>> {
-    let begin = Instant::now();
-    // The proof that it is on took some of the time already; the hosts' clocks decide, this is only how long to wait.
-    let end = begin + length + live.cloud.answer_within();
-    let mut faulted = None;
+    let begin = window.begun.unwrap_or_else(Instant::now);
+    // The hosts' clocks decide; this is only how long to wait.
+    let end = begin + length + desk.cloud.answer_within();
     let mut looks = 0;
     loop {
-        let mut running = BTreeSet::new();
-        for sent in live.sent_in(window) {
-            match tolerate(live.cloud.look(&sent).await, console)? {
-                Some(states) => running.extend(unfinished(states)),
-                None => running.extend(sent.instances),
-            }
-        }
-        let gone = begin.elapsed();
+        let running = running(desk, window, console).await?;
         if running.is_empty() || Instant::now() >= end {
-            let answers = outputs(live, window).await?;
-            if Instant::now() < end && follow_twins(live, window, &answers).await? {
+            let answers = outputs(desk, window).await?;
+            if Instant::now() < end && follow_twins(desk, window, &answers).await? {
                 continue;
             }
-            follow_status(live, window, already_running(&answers), end).await?;
+            follow_status(desk, window, already_running(&answers), end, console).await?;
             return Ok(answers);
         }
         looks += 1;
-        if looks % COUNTERS_AT == 0 && running.len() <= INSTANCES_PER_COMMAND {
-            prove::look_at(live, window, &running).await?;
-            faulted = Some(live.report.tasks.iter().map(|task| task.counters.faulted).sum::<u64>());
+        let left = length.saturating_sub(begin.elapsed());
+        // At the end a host that has not ended has perhaps gone away.
+        let due = looks % COUNTERS_AT == 0 && running.len() <= INSTANCES_PER_COMMAND;
+        if due || left.is_zero() {
+            prove::look(desk, &running, console).await?;
+            desk.cloud.pause(0).await;
         }
-        let left = length.saturating_sub(gone);
-        let count = faulted.map(|count| format!(", {count} request(s) so far")).unwrap_or_default();
-        console.progress(gone, left, &format!("{what}{count}"));
-        sleep(nap(left, live.cloud.poll())).await;
+        prove::answered(desk, window, console).await?;
+        console.progress(begin.elapsed().min(length), left, &progress(desk, window));
+        sleep(nap(left, desk.cloud.poll())).await;
     }
 }
 
-fn unfinished(states: std::collections::BTreeMap<InstanceId, State>) -> impl Iterator<Item = InstanceId> {
+/// The hosts whose command has not ended.
+async fn running(
+    desk: &Desk,
+    window: &LiveWindow,
+    console: &Console,
+) -> Result<BTreeSet<InstanceId>, ApiError> {
+    let mut running = BTreeSet::new();
+    for sent in &window.sent {
+        match tolerate(desk.cloud.look(sent).await, console)? {
+            Some(states) => running.extend(unfinished(states)),
+            None => running.extend(sent.instances.iter().cloned()),
+        }
+    }
+    running.retain(|host| !desk.gone.contains(host));
+    Ok(running)
+}
+
+fn unfinished(states: BTreeMap<InstanceId, State>) -> impl Iterator<Item = InstanceId> {
     states.into_iter().filter(|(_, state)| !state.is_final()).map(|(host, _)| host)
+}
+
+/// What a person reads meanwhile: only what was seen.
+fn progress(desk: &Desk, window: &LiveWindow) -> String {
+    let indexes = window.runs.iter().flat_map(|run| &run.tasks);
+    let tasks = indexes.filter_map(|index| desk.report.tasks.get(*index));
+    let (mut on, mut faulted) = (0, 0);
+    for task in tasks.filter(|task| task.verified_on) {
+        on += 1;
+        faulted += task.counters.faulted;
+    }
+    let tasks = match window.tasks() {
+        all if all == on => format!("{all} task(s) faulted"),
+        all => format!("{on} of {all} task(s) seen with the fault"),
+    };
+    if faulted == 0 { tasks } else { format!("{tasks}, {faulted} request(s) so far") }
 }
 
 /// Seldom in the middle, every poll interval near the end.
@@ -82,29 +115,26 @@ fn nap(left: Duration, poll: Duration) -> Duration {
     left.clamp(poll, poll * HOLD_STRIDE) + jitter
 }
 
-async fn outputs(live: &Live, window: usize) -> anyhow::Result<Vec<Answer>> {
+async fn outputs(desk: &Desk, window: &LiveWindow) -> Result<Vec<Answer>, ApiError> {
     let mut answers = Vec::new();
-    for sent in live.sent_in(window) {
-        answers.extend(live.cloud.outputs(&sent).await?);
+    for sent in &window.sent {
+        answers.extend(desk.cloud.outputs(sent).await?);
     }
     Ok(answers)
 }
 
 /// A command that was sent twice (its answer was lost) says "already running" and ends at once: its twin holds the
 /// fault and is followed from here on. True when there was one.
-async fn follow_twins(live: &mut Live, window: usize, answers: &[Answer]) -> anyhow::Result<bool> {
+async fn follow_twins(desk: &Desk, window: &mut LiveWindow, answers: &[Answer]) -> Result<bool, ApiError> {
     if already_running(answers).is_empty() {
         return Ok(false);
     }
     let mut followed = false;
-    for (index, sent) in live.sent_in(window).into_iter().enumerate() {
-        let same = live.cloud.commands_with(&sent.comment, sent.since).await?;
-        let twin = same.into_iter().find(|id| Some(id) != sent.command.as_ref());
-        let entry = live.ledger.get_mut(window).and_then(|ledger| ledger.get_mut(index));
-        if let (Some(twin), Some(entry), false) = (twin, entry, sent.is_twin) {
-            *entry = Sent { command: Some(twin), is_twin: true, ..sent };
-            followed = true;
-        }
+    for sent in window.sent.iter_mut().filter(|sent| !sent.is_twin) {
+        let same = desk.cloud.commands_with(&sent.comment, sent.since).await?;
+        let Some(twin) = same.into_iter().find(|id| Some(id) != sent.command.as_ref()) else { continue };
+        *sent = Sent { command: Some(twin), is_twin: true, ..sent.clone() };
+        followed = true;
     }
     Ok(followed)
 }
@@ -120,43 +150,43 @@ fn already_running(answers: &[Answer]) -> BTreeSet<InstanceId> {
 
 /// Where no command holds the fault any more, `status` tells when it ends.
 async fn follow_status(
-    live: &mut Live,
-    window: usize,
+    desk: &mut Desk,
+    window: &LiveWindow,
     mut hosts: BTreeSet<InstanceId>,
     end: Instant,
+    console: &Console,
 ) -> anyhow::Result<()> {
     while !hosts.is_empty() && Instant::now() < end {
-        if let Some(on) = prove::look_at(live, window, &hosts).await? {
-            hosts = on;
-        }
+        prove::look(desk, &hosts, console).await?;
+        desk.cloud.pause(0).await;
+        let on = prove::answered(desk, window, console).await?;
+        // Where nothing was answered it may be on.
+        hosts.retain(|host| on.contains(host) || desk.errands.is_waiting(host));
     }
     Ok(())
 }
 
-fn take(live: &mut Live, window: usize, answers: &[Answer]) {
-    for run in live.ready_runs(window) {
+fn take(desk: &mut Desk, window: &LiveWindow, answers: &[Answer]) {
+    for run in &window.runs {
         let host = &run.instance;
-        let why = match answers.iter().find(|answer| answer.instance == *host) {
-            Some(answer) if answer.state.is_final() => {
-                live.unended.remove(host);
-                live.take_answer(&run, answer);
-                continue;
-            }
-            Some(answer) => answer.failure(),
-            None => "SSM does not show its command".to_owned(),
-        };
-        live.unended.insert(host.clone());
-        live.fail_host(&run, &silent(host, &why));
+        let Some(answer) = answers.iter().find(|answer| answer.instance == *host) else { continue };
+        if answer.state.is_final() {
+            desk.unended.remove(host);
+            desk.take_answer(run, answer);
+        } else if !desk.gone.contains(host) {
+            desk.unended.insert(host.clone());
+            let next = "look at the host; its agent ends the fault by itself at the deadline";
+            desk.fail_host(run, &problem(host, &answer.failure(), next));
+            desk.date_counters(run);
+        }
     }
 }
 
 /// Also used after an abort, when the story is gone.
-pub(super) async fn take_everything(live: &mut Live) -> anyhow::Result<()> {
-    for window in 0..live.plan.windows.len() {
-        if !live.sent_in(window).is_empty() {
-            let answers = outputs(live, window).await?;
-            take(live, window, &answers);
-        }
+pub(super) async fn take_everything(desk: &mut Desk, windows: &[LiveWindow]) -> Result<(), ApiError> {
+    for window in windows {
+        let answers = outputs(desk, window).await?;
+        take(desk, window, &answers);
     }
     Ok(())
 }

@@ -1,258 +1,168 @@
 //! Proof by a second command, before anything is said to be on or off.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use httpfault_common::contract::{Exit, FaultStatus, Problem};
+use httpfault_common::contract::FaultStatus;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use super::live::Live;
+use super::{desk::Desk, live::LiveWindow};
 use crate::{
-    aws::{Action, Answer, ApiError, scripts},
+    aws::{Action, ApiError, Reply, State, scripts},
     console::Console,
     fleet::InstanceId,
     plan::HostRun,
+    removal::Removal,
     report::{TaskOutcome, TaskReport},
     verify::{self, Steering},
 };
 
-/// How often `remove` is tried where `status` still shows the fault.
-const REMOVALS: u32 = 3;
-
 /// Waits until every host shows the fault on, has ended its command, or has had long enough.
-pub(super) async fn on(live: &mut Live, window: usize, console: &Console) -> anyhow::Result<()> {
-    let mut pending: BTreeMap<InstanceId, HostRun> =
-        live.ready_runs(window).into_iter().map(|run| (run.instance.clone(), run)).collect();
+pub(super) async fn on(desk: &mut Desk, window: &LiveWindow, console: &Console) -> anyhow::Result<()> {
+    let mut pending = window.told();
     let all = pending.len();
-    let give_up = Instant::now() + live.cloud.answer_within();
+    let give_up = Instant::now() + desk.cloud.answer_within();
     let mut proved = 0;
     let mut looks = 0;
-    while !pending.is_empty() {
-        live.cloud.pause(looks).await;
+    while !pending.is_empty() && Instant::now() < give_up {
+        // The first look is sent soon after the fault, and its answer fetched soon after that.
+        desk.cloud.pause(u32::from(looks > 1)).await;
         looks += 1;
-        for sent in live.sent_in(window) {
-            let states = tolerate(live.cloud.look(&sent).await, console)?.unwrap_or_default();
+        let on = answered(desk, window, console).await?;
+        proved += pending.iter().filter(|host| on.contains(*host)).count();
+        pending.retain(|host| !on.contains(host) && !desk.gone.contains(host));
+        for sent in &window.sent {
+            let states = tolerate(desk.cloud.look(sent).await, console)?.unwrap_or_default();
             // What has ended is read with its output, after the hold.
-            pending.retain(|host, _| !states.get(host).is_some_and(crate::aws::State::is_final));
+            pending.retain(|host| !states.get(host).is_some_and(State::is_final));
         }
-        let hosts: Vec<InstanceId> = pending.keys().cloned().collect();
-        let experiment = live.experiment();
-        let script = scripts::status(Some(&experiment));
-        let asked = live.cloud.ask(Action::Status, Some(&experiment), &script, &hosts).await;
-        for answer in tolerate(asked, console)?.unwrap_or_default() {
-            let Some(report) = verify::status(&answer.stdout) else { continue };
-            if let Steering::On(status) = verify::steering(&report, &experiment)
-                && let Some(run) = pending.remove(&answer.instance)
-            {
-                proved += 1;
-                seen_on(live, &run, &status);
-            }
-        }
-        if Instant::now() >= give_up {
-            break;
-        }
-    }
-    for host in pending.keys() {
-        live.warn(format!("instance {host}: the fault was not seen on by a second command"));
+        look(desk, &pending, console).await?;
     }
     if proved > 0 {
         console.say(&format!("injected on {proved} of {all} host(s), proved by a second command"));
     }
+    if !pending.is_empty() {
+        console.warn(&format!("{} of {all} host(s) did not answer whether the fault is on", pending.len()));
+    }
     Ok(())
 }
 
-fn seen_on(live: &mut Live, run: &HostRun, status: &FaultStatus) {
-    for (target, task) in live.tasks_of(run) {
-        let own = status.targets.iter().find(|report| report.target == target);
-        if own.is_some_and(|report| report.error.is_some()) {
-            continue;
+/// Asks hosts for their status, those that have answered the last time.
+pub(super) async fn look(
+    desk: &mut Desk,
+    hosts: &BTreeSet<InstanceId>,
+    console: &Console,
+) -> Result<(), ApiError> {
+    let experiment = desk.experiment();
+    let script = scripts::status(Some(&experiment));
+    let sent = desk.errands.send(&desk.cloud, Action::Status, Some(&experiment), &script, hosts).await;
+    tolerate(sent, console).map(drop)
+}
+
+/// Takes the answers that have come: the hosts that show the fault on. Their counters go into the records.
+pub(super) async fn answered(
+    desk: &mut Desk,
+    window: &LiveWindow,
+    console: &Console,
+) -> Result<BTreeSet<InstanceId>, ApiError> {
+    let experiment = desk.experiment();
+    let replies = desk.errands.collect(&desk.cloud).await;
+    let mut on = BTreeSet::new();
+    // A look at an earlier window tells nothing of this one.
+    let own = |reply: &Reply| window.begun.is_some_and(|begun| reply.asked >= begun);
+    for reply in tolerate(replies, console)?.unwrap_or_default().into_iter().filter(own) {
+        let answer = reply.answer;
+        if answer.is_refused() {
+            desk.host_gone(&answer.instance, &answer.failure());
         }
+        let (Some(report), Some(run)) = (verify::status(&answer.stdout), window.run_on(&answer.instance))
+        else {
+            continue;
+        };
+        if let Steering::On(status) = verify::steering(&report, &experiment) {
+            let ago = SignedDuration::try_from(reply.asked.elapsed()).unwrap_or_default();
+            if seen_on(desk, run, &status, Timestamp::now() - ago) {
+                on.insert(answer.instance);
+            }
+        }
+    }
+    Ok(on)
+}
+
+/// Whether it shows any of the tasks.
+fn seen_on(desk: &mut Desk, run: &HostRun, status: &FaultStatus, at: Timestamp) -> bool {
+    let mut seen = false;
+    desk.each_task(run, |target, task| {
+        let own = status.targets.iter().find(|report| report.target == target && report.error.is_none());
         if let Some(own) = own {
             task.counters = own.counters.clone();
+            task.counters_at = Some(at);
+            task.injected_at = status.injected_at;
+            task.verified_on = true;
+            seen = true;
         }
-        task.injected_at = status.injected_at;
-        task.verified_on = true;
-    }
+    });
+    seen
 }
 
 /// Asks every host of a window whether the fault is gone, removes it where it is not, and asks again.
-pub(super) async fn off(live: &mut Live, window: usize, console: &Console) -> anyhow::Result<()> {
+pub(super) async fn off(desk: &mut Desk, window: &LiveWindow, console: &Console) -> anyhow::Result<()> {
     let hosts: BTreeSet<InstanceId> =
-        live.sent_in(window).into_iter().flat_map(|sent| sent.instances).collect();
-    prove_off(live, hosts, console).await?;
-    Ok(())
+        window.told().into_iter().filter(|host| !desk.gone.contains(host)).collect();
+    let experiment = desk.experiment();
+    let mut removal = Removal::new(&desk.cloud, &mut desk.errands, console, Some(&experiment));
+    removal.holding = Some(window.sent.clone());
+    removal.damaged = desk.agents_left.keys().cloned().collect();
+    let proved = removal.prove(hosts).await;
+    let verdicts = std::mem::take(&mut removal.verdicts);
+    desk.take_verdicts(verdicts);
+    for run in &window.runs {
+        unseen(desk, run);
+    }
+    Ok(proved?)
 }
 
-/// Every host is either seen free of the fault or noted as left behind.
-pub(super) async fn prove_off(
-    live: &mut Live,
-    hosts: BTreeSet<InstanceId>,
-    console: &Console,
-) -> Result<(), ApiError> {
-    let (mut unclear, mut on) = still_on(live, hosts.clone()).await?;
-    // An agent that could not undo everything has said so, although its fault no longer shows.
-    let mut damaged: BTreeSet<InstanceId> = live.agents_left.keys().cloned().collect();
-    damaged.retain(|host| hosts.contains(host) && !unclear.contains_key(host));
-    on.extend(damaged);
-    for round in 0..REMOVALS {
-        if on.is_empty() {
-            break;
-        }
-        console.warn(&format!("the fault is still on at {} host(s); removing it", on.len()));
-        // An agent that was just killed, or is just ending, may need a moment.
-        live.cloud.pause(round).await;
-        let (more, still) = remove(live, on).await?;
-        unclear.extend(more);
-        on = still;
+/// Says where the fault was on and no second command saw it.
+fn unseen(desk: &mut Desk, run: &HostRun) {
+    let mut unseen = false;
+    desk.each_task(run, |_, task| unseen |= task.injected_at.is_some() && !task.verified_on);
+    if unseen {
+        desk.warn(format!(
+            "instance {}: the fault was not seen on by a second command; the agent's own report says that it was",
+            run.instance
+        ));
     }
-    for host in on {
-        live.left_on(&host, "status still shows the fault after remove".to_owned());
-    }
-    for (host, why) in unclear {
-        if ended_by_itself(live, &host) {
-            live.warn(format!(
-                "instance {host}: its agent reported the end, a second look was not possible ({why})"
-            ));
-        } else {
-            live.left_on(&host, format!("{why}; its agent ends the fault by itself at the deadline"));
-        }
-    }
-    live.note_agents_left();
-    Ok(())
-}
-
-/// `remove` on hosts where something is left, and another look.
-async fn remove(
-    live: &mut Live,
-    hosts: BTreeSet<InstanceId>,
-) -> Result<(Unclear, BTreeSet<InstanceId>), ApiError> {
-    let experiment = live.experiment();
-    let list: Vec<InstanceId> = hosts.iter().cloned().collect();
-    let script = scripts::remove(Some(&experiment));
-    for answer in live.cloud.ask(Action::Remove, Some(&experiment), &script, &list).await? {
-        let Some(report) = verify::removal(&answer.stdout) else { continue };
-        if report.left_behind.is_empty() && report.exit == Exit::Done {
-            live.agents_left.remove(&answer.instance);
-        } else {
-            live.agents_left.entry(answer.instance).or_default().extend(report.left_behind);
-        }
-    }
-    still_on(live, hosts).await
-}
-
-type Unclear = BTreeMap<InstanceId, String>;
-
-/// Hosts that can't tell, and hosts where the fault is on. The others are marked as seen off.
-async fn still_on(
-    live: &mut Live,
-    hosts: BTreeSet<InstanceId>,
-) -> Result<(Unclear, BTreeSet<InstanceId>), ApiError> {
-    let experiment = live.experiment();
-    let asked = live.cloud.reachable(hosts).await?;
-    let mut unclear: Unclear = asked.silent.into_iter().collect();
-    let mut on = BTreeSet::new();
-    let script = scripts::status(Some(&experiment));
-    for answer in live.cloud.ask(Action::Status, Some(&experiment), &script, &asked.online).await? {
-        match verify::status(&answer.stdout).filter(|_| answer.succeeded()) {
-            None => drop(unclear.insert(answer.instance.clone(), answer.failure())),
-            Some(report) if verify::steering(&report, &experiment) == Steering::Off => {
-                seen_off(live, &answer)
-            }
-            Some(_) => drop(on.insert(answer.instance)),
-        }
-    }
-    Ok((unclear, on))
-}
-
-fn seen_off(live: &mut Live, answer: &Answer) {
-    live.not_left_on(&answer.instance);
-    let host = answer.instance.as_str();
-    let tried = |outcome: TaskOutcome| outcome != TaskOutcome::NotTried;
-    for task in live.report.tasks.iter_mut().filter(|task| task.instance == host) {
-        task.verified_off = tried(task.outcome) || task.injected_at.is_some();
-    }
-}
-
-/// Whether the agent's command has ended, and with it everything on this host.
-fn ended_by_itself(live: &Live, host: &InstanceId) -> bool {
-    if live.unended.contains(host) {
-        return false;
-    }
-    let mut here = live.report.tasks.iter().filter(|task| task.instance == host.as_str()).peekable();
-    let never_on = |task: &TaskReport| task.outcome == TaskOutcome::Failed && task.injected_at.is_none();
-    here.peek().is_some() && here.all(|task| task.removed_at.is_some() || never_on(task))
 }
 
 /// Names the tasks that a service started in place of those that went away. It is only an explanation: when it can't
 /// be had, the run is none the worse.
-pub(super) async fn replacements(live: &mut Live) {
-    let since = live.report.started_at.as_second();
-    let gone: Vec<usize> = (0..live.report.tasks.len())
-        .filter(|index| {
-            live.report.tasks.get(*index).is_some_and(|task| task.outcome == TaskOutcome::TargetGone)
-        })
-        .collect();
-    for index in gone {
-        let Some(group) = live.plan.tasks.get(index).map(|task| task.group.clone()) else { continue };
-        let newer = live.cloud.newer_tasks(&live.plan.cluster, &group, since).await.unwrap_or_default();
-        let known: BTreeSet<String> = live.plan.tasks.iter().map(|task| task.task.clone()).collect();
-        let newer: Vec<String> = newer.into_iter().filter(|task| !known.contains(task)).collect();
-        if let Some(task) = live.report.tasks.get_mut(index) {
-            let by = if newer.is_empty() { "no other yet".to_owned() } else { newer.join(", ") };
-            let warning =
-                format!("task {} went away while the fault was on; its service started {by}", task.task);
-            task.replaced_by = newer;
-            live.warn(warning);
-        }
+pub(super) async fn replacements(desk: &mut Desk) {
+    let since = desk.report.started_at.as_second();
+    let known: BTreeSet<String> = desk.plan.tasks.iter().map(|task| task.task.clone()).collect();
+    let mut warnings = Vec::new();
+    for (planned, task) in desk.plan.tasks.iter().zip(&mut desk.report.tasks) {
+        let TaskReport { outcome: TaskOutcome::TargetGone, .. } = task else { continue };
+        let newer =
+            desk.cloud.newer_tasks(&desk.plan.cluster, &planned.group, since).await.unwrap_or_default();
+        task.replaced_by = newer.into_iter().filter(|task| !known.contains(task)).collect();
+        let by = match task.replaced_by.as_slice() {
+            [] => "no other yet".to_owned(),
+            some => some.join(", "),
+        };
+        warnings
+            .push(format!("task {} went away while the fault was on; its service started {by}", task.task));
     }
+    warnings.into_iter().for_each(|warning| desk.warn(warning));
 }
 
 /// A look that failed for lack of rate or network says nothing about the fault.
 pub(super) fn tolerate<T>(result: Result<T, ApiError>, console: &Console) -> Result<Option<T>, ApiError> {
     match result {
         Ok(value) => Ok(Some(value)),
-        Err(error) if error.is_throttled() || error.maybe_carried_out() => {
+        Err(error) if error.is_passing() => {
             console.warn(&format!("{error}; the fault is not touched, looking again"));
             Ok(None)
         }
         Err(error) => Err(error),
     }
-}
-
-/// For hosts that answered nothing at all.
-pub(super) fn silent(host: &InstanceId, why: &str) -> Problem {
-    Problem {
-        subject: format!("instance {host}"),
-        problem: why.to_owned(),
-        next: "look at the host; its agent ends the fault by itself at the deadline".to_owned(),
-    }
-}
-
-/// Another look with `status`: the hosts that show the fault on, with their counters put into the records. A look that
-/// fails shows nothing.
-pub(super) async fn look_at(
-    live: &mut Live,
-    window: usize,
-    hosts: &BTreeSet<InstanceId>,
-) -> Result<Option<BTreeSet<InstanceId>>, ApiError> {
-    let experiment = live.experiment();
-    let script = scripts::status(Some(&experiment));
-    let hosts: Vec<InstanceId> = hosts.iter().cloned().collect();
-    let asked = live.cloud.ask(Action::Status, Some(&experiment), &script, &hosts).await;
-    let answers = match asked {
-        Ok(answers) => answers,
-        Err(error) if error.is_throttled() || error.maybe_carried_out() => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let runs = live.ready_runs(window);
-    let mut on = BTreeSet::new();
-    for answer in answers {
-        let Some(report) = verify::status(&answer.stdout) else { continue };
-        if let Steering::On(status) = verify::steering(&report, &experiment)
-            && let Some(run) = runs.iter().find(|run| run.instance == answer.instance)
-        {
-            seen_on(live, run, &status);
-            on.insert(answer.instance);
-        }
-    }
-    Ok(Some(on))
 }

@@ -53,6 +53,9 @@ pub(super) async fn answer(
     let (outcome, response) = match (after, result) {
         (Some(AfterCall::DropConnection), _) => (Outcome::Dropped, Err(Dropped)),
         (Some(AfterCall::InternalServerError), _) => failed(service, &ApiError::internal()),
+        (Some(AfterCall::ServerError(code)), _) => {
+            failed(service, &ApiError { code, ..ApiError::internal() })
+        }
         (Some(AfterCall::AnswerLate(by)), Ok(reply)) => {
             tokio::time::sleep(by).await;
             (Outcome::Success, Ok(reply::success(reply)))

@@ -56,7 +56,12 @@ impl Fleet {
             "remove" => {
                 self.on().remove(&call.instance_id);
                 let report = RemoveReport { exit: Exit::Done, removed: Vec::new(), left_behind: Vec::new() };
-                Finished::ok(serde_json::to_string(&report)?)
+                let status = StatusReport { faults: Vec::new() };
+                Finished::ok(format!(
+                    "{}\n{}",
+                    serde_json::to_string(&report)?,
+                    serde_json::to_string(&status)?
+                ))
             }
             _ => self.inject(call).await?,
         })
