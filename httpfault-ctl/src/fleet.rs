@@ -17,7 +17,7 @@ pub(crate) struct Fleet {
     pub(crate) tasks: Vec<Task>,
     /// Tasks that were named and do not exist: id and ECS's reason.
     pub(crate) unknown_tasks: Vec<(String, String)>,
-    /// By container instance ARN.
+    /// By container instance id, the last part of the ARN.
     pub(crate) hosts: BTreeMap<String, Host>,
     /// What SSM knows about the hosts, by instance id; absent when SSM does not manage it.
     pub(crate) managed: BTreeMap<String, Managed>,
@@ -48,6 +48,7 @@ pub(crate) struct Task {
     pub(crate) definition: String,
     /// `service:<name>` for a service's tasks.
     pub(crate) group: String,
+    /// The last part of its ARN.
     pub(crate) container_instance: Option<String>,
     /// Seconds since 1970.
     pub(crate) started_at: Option<i64>,

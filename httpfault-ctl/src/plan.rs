@@ -4,6 +4,7 @@ mod choose;
 mod cost;
 mod delivery;
 mod refuse;
+mod renew;
 #[cfg(test)]
 mod tests;
 mod windows;
@@ -15,6 +16,7 @@ use serde::Serialize;
 
 pub(crate) use cost::{ApiCalls, HOLD_STRIDE};
 pub(crate) use delivery::DeliveryPlan;
+pub(crate) use renew::Renewed;
 pub(crate) use windows::{HostRun, Window};
 
 use crate::{

@@ -1,5 +1,9 @@
 //! What the agents' words mean for the run. Pure: no I/O, no clock.
 
+use std::io::Read;
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use flate2::read::GzDecoder;
 use httpfault_common::contract::{
     CheckReport, Counters, Event, ExperimentId, FaultStatus, Injected, Outcome, Phase, Problem, RemoveReport,
     Removed, StatusReport,
@@ -7,6 +11,11 @@ use httpfault_common::contract::{
 use serde::de::DeserializeOwned;
 
 use crate::report::{TaskOutcome, TaskReport};
+
+/// Before an output that is compressed.
+const COMPRESSED: &str = "httpfault: gzip ";
+/// More than an agent with 100 targets prints, bytes.
+const LONGEST_OUTPUT: u64 = 4 * 1024 * 1024;
 
 /// A fault on one host, as `status` shows it.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,8 +43,24 @@ pub(crate) fn removal(stdout: &str) -> Option<RemoveReport> {
 }
 
 fn lines<T: DeserializeOwned>(stdout: &str) -> Vec<T> {
-    let objects = stdout.lines().map(str::trim).filter(|line| line.starts_with('{'));
-    objects.filter_map(|line| serde_json::from_str(line).ok()).collect()
+    let mut found = Vec::new();
+    for line in stdout.lines().map(str::trim) {
+        match line.strip_prefix(COMPRESSED) {
+            Some(text) => found.extend(lines(&decompressed(text).unwrap_or_default())),
+            None if line.starts_with('{') => found.extend(serde_json::from_str::<T>(line).ok()),
+            None => {}
+        }
+    }
+    found
+}
+
+/// What `tell.sh` makes of an output that is too long for SSM. `None` where it was cut nevertheless.
+fn decompressed(text: &str) -> Option<String> {
+    let bytes = BASE64_STANDARD.decode(text).ok()?;
+    let mut plain = String::new();
+    GzDecoder::new(bytes.as_slice()).take(LONGEST_OUTPUT).read_to_string(&mut plain).ok()?;
+    // It is not compressed twice.
+    Some(plain.replace(COMPRESSED, ""))
 }
 
 /// Where the experiment's fault is on a host.

@@ -23,7 +23,7 @@ use tempfile::TempDir;
 
 const IMAGE: &str = "httpfault-pod:test";
 /// `terminationGracePeriodSeconds`.
-const GRACE: Duration = Duration::from_secs(30);
+const GRACE: Duration = Duration::from_secs(180);
 const TOKEN: &str = "token-of-the-service-account";
 /// The pod's role may do exactly this.
 const POLICY: &str = include_str!("../../deploy/iam/controller.json");

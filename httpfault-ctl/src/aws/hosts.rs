@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use httpfault_common::contract::ExperimentId;
 
-use super::{config::Cloud, error::ApiError, limit::ECS_BATCH};
+use super::{config::Cloud, error::ApiError, limit::ECS_BATCH, lookup::Looked};
 use crate::fleet::{Fleet, InstanceId};
 
 /// Hosts to ask, and those that can't be asked.
@@ -15,6 +15,8 @@ pub(crate) struct Hosts {
     pub(crate) silent: Vec<(InstanceId, String)>,
     /// Those that Systems Manager no longer knows.
     pub(crate) gone: Vec<(InstanceId, String)>,
+    /// Where the hosts were found by an experiment's commands: how far back.
+    pub(crate) looked: Option<Looked>,
     /// Docker ids and task ids of the service's tasks, to tell its faults from others on the same host.
     pub(crate) targets: BTreeSet<String>,
 }
@@ -37,7 +39,7 @@ impl Cloud {
             }
             None => self.container_instances(cluster).await?,
         };
-        let found = self.hosts_by_arn(cluster, &arns, &mut fleet.calls).await?;
+        let found = self.container_instances_by_id(cluster, &arns, &mut fleet.calls).await?;
         let ids = found.values().filter_map(|host| InstanceId::new(&host.instance_id)).collect();
         let mut hosts = self.reachable(ids).await?;
         for task in fleet.tasks {
@@ -47,10 +49,10 @@ impl Cloud {
         Ok(hosts)
     }
 
-    /// The hosts that an experiment's commands went to, by SSM's memory (30 days).
+    /// The hosts that an experiment's commands went to, by SSM's memory.
     pub(crate) async fn hosts_of(&self, experiment: &ExperimentId) -> Result<Hosts, ApiError> {
-        let ids = self.hosts_of_experiment(experiment).await?;
-        self.reachable(ids).await
+        let (ids, looked) = self.hosts_of_experiment(experiment).await?;
+        Ok(Hosts { looked: Some(looked), ..self.reachable(ids).await? })
     }
 
     /// Sorts out the hosts that are not Online. A terminated one goes on to show as Online for minutes.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use aws_sdk_ssm::types::{CommandFilter, CommandFilterKey};
 use httpfault_common::contract::ExperimentId;
 use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
 
 use super::{
     config::Cloud,
@@ -19,13 +20,23 @@ use crate::fleet::InstanceId;
 const SKEW: SignedDuration = SignedDuration::from_mins(10);
 /// No fault is on for longer: its duration, and what it may take to start and to end.
 const LONGEST: SignedDuration = SignedDuration::from_hours(25);
-/// SSM keeps commands for 30 days.
-const HISTORY: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// Most pages of one look into the past: an account may send thousands of commands an hour.
+const PAGES: usize = 100;
+
+/// How far a look into SSM's memory went.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Looked {
+    pub(crate) commands: usize,
+    pub(crate) back_to: Timestamp,
+    /// Further back no fault can still be on.
+    pub(crate) far_enough: bool,
+}
 
 struct Past {
     command: String,
     comment: String,
     instances: Vec<String>,
+    requested: Option<Timestamp>,
 }
 
 impl Cloud {
@@ -45,15 +56,21 @@ impl Cloud {
         Ok(past.into_iter().rev().map(|command| command.command).collect())
     }
 
-    /// The hosts to which an experiment's commands were sent.
+    /// The hosts to which an experiment's commands were sent, as far back as its fault may still be on.
     pub(crate) async fn hosts_of_experiment(
         &self,
         experiment: &ExperimentId,
-    ) -> Result<BTreeSet<InstanceId>, ApiError> {
+    ) -> Result<(BTreeSet<InstanceId>, Looked), ApiError> {
         let prefix = comment_prefix(Some(experiment));
-        let mut past = self.past(Timestamp::now() - HISTORY).await?;
+        let start = Timestamp::now() - LONGEST;
+        let mut past = self.past(start).await?;
+        let far_enough = past.len() < PAGES * COMMANDS_PAGE as usize;
+        let oldest = past.iter().filter_map(|command| command.requested).min();
+        let back_to = if far_enough { start } else { oldest.unwrap_or(start) };
+        let looked = Looked { commands: past.len(), back_to, far_enough };
         past.retain(|command| command.comment.starts_with(&prefix));
-        Ok(past.iter().flat_map(|command| &command.instances).filter_map(|id| InstanceId::new(id)).collect())
+        let hosts = past.iter().flat_map(|command| &command.instances).filter_map(|id| InstanceId::new(id));
+        Ok((hosts.collect(), looked))
     }
 
     /// Status and details of a command as a whole; `None` while SSM does not show it, or to callers who may not look.
@@ -99,7 +116,7 @@ impl Cloud {
             .ok();
         let mut found = Vec::new();
         let mut token = None;
-        loop {
+        for _page in 0..PAGES {
             let request = self
                 .ssm
                 .list_commands()
@@ -110,12 +127,15 @@ impl Cloud {
             for command in page.commands.unwrap_or_default() {
                 let (Some(id), Some(comment)) = (command.command_id, command.comment) else { continue };
                 let instances = command.instance_ids.unwrap_or_default();
-                found.push(Past { command: id, comment, instances });
+                let requested =
+                    command.requested_date_time.and_then(|at| Timestamp::from_second(at.secs()).ok());
+                found.push(Past { command: id, comment, instances, requested });
             }
             token = page.next_token.filter(|token| !token.is_empty());
             if token.is_none() {
-                return Ok(found);
+                break;
             }
         }
+        Ok(found)
     }
 }

@@ -55,7 +55,7 @@ impl Cloud {
         }
         let arns: BTreeSet<String> =
             fleet.tasks.iter().filter_map(|t| t.container_instance.clone()).collect();
-        fleet.hosts = self.hosts_by_arn(cluster, &arns, &mut fleet.calls).await?;
+        fleet.hosts = self.container_instances_by_id(cluster, &arns, &mut fleet.calls).await?;
         let instances = fleet.hosts.values().filter_map(|host| InstanceId::new(&host.instance_id)).collect();
         fleet.managed = self.managed(&instances, &mut fleet.calls).await?;
         self.learn_rights(&mut fleet.calls).await?;
@@ -84,6 +84,15 @@ impl Cloud {
         }
         let newer = fleet.tasks.into_iter().filter(|task| task.started_at.is_none_or(|at| at >= since));
         Ok(newer.map(|task| task.id).collect())
+    }
+
+    /// These tasks as they are now; those that ECS no longer knows are missing.
+    pub(crate) async fn tasks(&self, cluster: &str, arns: &[String]) -> Result<Vec<Task>, ApiError> {
+        let mut fleet = Fleet::default();
+        for batch in arns.chunks(ECS_BATCH) {
+            self.describe_tasks(cluster, batch, &mut fleet).await?;
+        }
+        Ok(fleet.tasks)
     }
 
     async fn check_cluster(&self, cluster: &str) -> Result<(), ResolveError> {
@@ -157,7 +166,8 @@ impl Cloud {
         Ok(())
     }
 
-    pub(super) async fn hosts_by_arn(
+    /// By the last part of their ARNs, which is the same in the short and the long format.
+    pub(super) async fn container_instances_by_id(
         &self,
         cluster: &str,
         arns: &BTreeSet<String>,
@@ -175,7 +185,7 @@ impl Cloud {
             let output = self.call("ecs:DescribeContainerInstances", request.send()).await?;
             for instance in output.container_instances.unwrap_or_default() {
                 let Some(arn) = instance.container_instance_arn.clone() else { continue };
-                hosts.insert(arn, host(instance));
+                hosts.insert(last_part(&arn), host(instance));
             }
         }
         Ok(hosts)
@@ -261,10 +271,15 @@ fn task(found: ecs::Task) -> Task {
         id: last_part(&arn),
         last_status: found.last_status.unwrap_or_default(),
         desired_status: found.desired_status.unwrap_or_default(),
-        launch_type: found.launch_type.map(|kind| kind.as_str().to_owned()).unwrap_or_default(),
+        // Tasks of a capacity provider may show none; what has a container instance is on EC2.
+        launch_type: match found.launch_type {
+            Some(kind) => kind.as_str().to_owned(),
+            None if found.container_instance_arn.is_some() => "EC2".to_owned(),
+            None => found.capacity_provider_name.unwrap_or_default(),
+        },
         definition: found.task_definition_arn.unwrap_or_default(),
         group: found.group.unwrap_or_default(),
-        container_instance: found.container_instance_arn,
+        container_instance: found.container_instance_arn.as_deref().map(last_part),
         started_at: found.started_at.map(|at| at.secs()),
         containers: found.containers.unwrap_or_default().into_iter().map(container).collect(),
         arn,

@@ -8,7 +8,7 @@ use httpfault_common::contract::{Exit, ExperimentId, LeftBehind, StatusReport};
 
 use crate::{
     abort::Abort,
-    aws::{Action, Cloud, Errands, Hosts, scripts},
+    aws::{Action, Cloud, Errands, Hosts, Looked, scripts},
     console::Console,
     error::CtlError,
     fleet::InstanceId,
@@ -22,7 +22,7 @@ use crate::{
 pub(super) async fn remove(access: &Access, console: &Console, abort: &Abort) -> anyhow::Result<Exit> {
     let cloud = Cloud::connect(access).await?;
     // Removing is what an abort would do: only the third signal ends it.
-    let hosts = tokio::select! {
+    let (hosts, looked) = tokio::select! {
         result = everywhere(&cloud, access, console) => result?,
         () = abort.signals(3) => return Err(CtlError::Abandoned { recover: Some(again(access)) }.into()),
     };
@@ -32,11 +32,15 @@ pub(super) async fn remove(access: &Access, console: &Console, abort: &Abort) ->
     if left {
         console.warn("something is left, or could not be asked; the report names it");
     }
-    report::emit(&RemovalOverview { schema: 1, exit, hosts }, access.output);
+    report::emit(&RemovalOverview { schema: 1, exit, hosts, looked }, access.output);
     Ok(exit)
 }
 
-async fn everywhere(cloud: &Cloud, access: &Access, console: &Console) -> anyhow::Result<Vec<HostRemoval>> {
+async fn everywhere(
+    cloud: &Cloud,
+    access: &Access,
+    console: &Console,
+) -> anyhow::Result<(Vec<HostRemoval>, Option<Looked>)> {
     let asked = hosts(cloud, access).await?;
     let all: BTreeSet<InstanceId> = asked.online.iter().cloned().collect();
     let mut rows = Vec::new();
@@ -53,17 +57,29 @@ async fn everywhere(cloud: &Cloud, access: &Access, console: &Console) -> anyhow
     }
     rows.extend(asked.silent.into_iter().map(|(id, why)| HostRemoval::failed(&id, why)));
     rows.extend(asked.gone.into_iter().map(|(id, why)| HostRemoval::gone(&id, why)));
-    Ok(rows)
+    Ok((rows, asked.looked))
 }
 
 /// The hosts that a command without a plan is about.
 pub(super) async fn hosts(cloud: &Cloud, access: &Access) -> anyhow::Result<Hosts> {
     match (&access.cluster, &access.experiment) {
         (Some(cluster), _) => Ok(cloud.hosts_of_cluster(cluster, access.service.as_deref()).await?),
-        (None, Some(experiment)) => cloud.hosts_of(experiment).await.context(
-            "looking up the hosts of an experiment in Systems Manager's history; with CLUSTER_NAME all hosts of the \
-             cluster are asked instead",
-        ),
+        (None, Some(experiment)) => {
+            let hosts = cloud.hosts_of(experiment).await.context(
+                "looking up the hosts of an experiment in Systems Manager's history; with CLUSTER_NAME all hosts of the \
+                 cluster are asked instead",
+            )?;
+            let found = !(hosts.online.is_empty() && hosts.silent.is_empty() && hosts.gone.is_empty());
+            match &hosts.looked {
+                Some(looked) if !looked.far_enough && !found => bail!(
+                    "experiment {experiment} is not among the last {} commands of Systems Manager, back to {}, and its \
+                     fault may be older; give CLUSTER_NAME, and all hosts of the cluster are asked",
+                    looked.commands,
+                    looked.back_to.strftime("%F %T UTC")
+                ),
+                _ => Ok(hosts),
+            }
+        }
         (None, None) => bail!(crate::tunables::InputMistakes::one(
             "CLUSTER_NAME",
             "is not set, and neither is EXPERIMENT_ID; give one of them, as a variable or as a flag",

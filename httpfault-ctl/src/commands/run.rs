@@ -1,5 +1,6 @@
 //! `run`: the control path of httpfault, from the top of the page to the bottom.
 
+mod again;
 mod desk;
 mod hold;
 mod inject;
@@ -63,6 +64,7 @@ async fn story(settings: &RunSettings, console: &mut Console, slot: &mut Option<
     ramp(settings, console, "before").await;
     let Live { desk, windows, .. } = live;
     for window in windows {
+        again::look_again(desk, window, settings, console).await?;
         inject::inject(desk, window, console).await?;
         prove::on(desk, window, console).await?;
         hold::hold(desk, window, console).await?;

@@ -160,3 +160,57 @@ fn every_problem_is_found() {
     assert_eq!(problems.len(), 7, "{problems:#?}");
     assert!(problems.iter().all(|problem| !problem.next.is_empty()));
 }
+
+fn instance(plan: &super::Plan, task: usize) -> String {
+    plan.tasks[task].instance.to_string()
+}
+
+/// Which of the first window's tasks are told to whom after the plan met the fleet again.
+fn renewed(plan: &mut super::Plan, settings: &RunSettings, fleet: &Fleet) -> (Vec<String>, super::Renewed) {
+    let runs = plan.windows[0].runs.clone();
+    let renewed = plan.renew(&runs, fleet, settings);
+    let told =
+        renewed.runs.iter().flat_map(|run| run.tasks.iter().map(|index| plan.tasks[*index].task.clone()));
+    (told.collect(), renewed)
+}
+
+#[test]
+fn a_task_that_is_gone_is_replaced_where_a_share_was_asked_for() {
+    let settings = settings(&[("TASK_REPLICA_AFFECTED_PERC", "50")]);
+    let mut fleet = fleet(10);
+    let mut plan = plan(&settings, &fleet, 1);
+    let planned: Vec<String> = plan.tasks.iter().map(|task| task.task.clone()).collect();
+    assert!(plan.windows[0].runs.iter().all(|run| plan.still_fits(run, &fleet.tasks)));
+    fleet.tasks.retain(|task| task.id != planned[0]);
+    let stopped = fleet.tasks.iter_mut().find(|task| task.id == planned[1]).unwrap();
+    stopped.last_status = "STOPPED".to_owned();
+    assert!(!plan.windows[0].runs.iter().all(|run| plan.still_fits(run, &fleet.tasks)));
+
+    let (told, renewed) = renewed(&mut plan, &settings, &fleet);
+    assert_eq!(told.len(), 5, "as many as were asked for");
+    assert!(!told.contains(&planned[0]) && !told.contains(&planned[1]), "{told:?}");
+    assert!(planned[2..].iter().all(|task| told.contains(task)), "those that run are kept: {told:?}");
+    let instead: Vec<_> =
+        renewed.changes.iter().map(|(index, change)| (*index, change.instead.clone())).collect();
+    assert!(instead.iter().all(|(_, new)| new.as_ref().is_some_and(|new| told.contains(new))), "{instead:?}");
+    assert_eq!(plan.tasks.len(), 7, "the report keeps those that are gone");
+}
+
+#[test]
+fn a_task_that_was_named_is_not_replaced_and_a_new_container_is_followed() {
+    let mut fleet = fleet(3);
+    let named = settings(&[("TASK_REPLICA_ID", "t0000,t0001")]);
+    let all = std::mem::take(&mut fleet.tasks);
+    fleet.tasks = all[..2].to_vec();
+    let mut plan = plan(&named, &fleet, 1);
+    fleet.tasks = all;
+    fleet.tasks.remove(0);
+    fleet.tasks[0].containers[0].runtime_id = Some("restarted".to_owned());
+    let host = instance(&plan, 1);
+    let (told, renewed) = renewed(&mut plan, &named, &fleet);
+    assert_eq!(told, ["t0001"]);
+    assert_eq!(renewed.changes[0].1.instead, None);
+    let run = &renewed.runs[0];
+    assert_eq!(run.instance.to_string(), host);
+    assert_eq!(run.spec.targets[0].to_string(), "container restarted");
+}

@@ -35,7 +35,8 @@ pub(super) fn of(tasks: &[PlannedTask], settings: &RunSettings, experiment: &Exp
     groups.into_iter().map(|group| window(&group, tasks, settings, experiment)).collect()
 }
 
-fn window(
+/// One window with these tasks.
+pub(super) fn window(
     group: &[usize],
     tasks: &[PlannedTask],
     settings: &RunSettings,

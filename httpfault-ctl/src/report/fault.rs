@@ -4,7 +4,7 @@ use httpfault_common::contract::{Exit, FaultStatus, LeftBehind, RemovedFault};
 use serde::Serialize;
 
 use super::{Report, table};
-use crate::fleet::InstanceId;
+use crate::{aws::Looked, fleet::InstanceId};
 
 /// What is on, host by host.
 #[derive(Clone, Debug, Serialize)]
@@ -31,6 +31,9 @@ pub(crate) struct RemovalOverview {
     pub(crate) schema: u32,
     pub(crate) exit: Exit,
     pub(crate) hosts: Vec<HostRemoval>,
+    /// How far back commands were looked at to find the hosts, where only the experiment was named.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) looked: Option<Looked>,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -113,6 +116,13 @@ impl Report for RemovalOverview {
         }
         if text.is_empty() {
             text.push_str("nothing was there to remove\n");
+        }
+        if let Some(looked) = &self.looked {
+            text.push_str(&format!(
+                "the hosts were found among {} command(s) of Systems Manager, back to {}\n",
+                looked.commands,
+                looked.back_to.strftime("%F %T UTC")
+            ));
         }
         text
     }

@@ -5,7 +5,10 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Experiment, Report, table};
-use crate::{plan::Plan, verify};
+use crate::{
+    plan::{Plan, PlannedTask},
+    verify,
+};
 
 /// What was planned and what happened.
 #[derive(Clone, Debug, Serialize)]
@@ -52,6 +55,17 @@ pub(crate) struct TaskReport {
     pub(crate) replaced_by: Vec<String>,
 }
 
+impl TaskReport {
+    pub(crate) fn of(task: &PlannedTask) -> Self {
+        Self {
+            task: task.task.clone(),
+            container: task.container.clone(),
+            instance: task.instance.to_string(),
+            ..Self::default()
+        }
+    }
+}
+
 /// What became of a task.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -62,23 +76,19 @@ pub(crate) enum TaskOutcome {
     Faulted,
     NoTraffic,
     TargetGone,
+    /// It went away before its turn, and another was taken.
+    Replaced,
     Failed,
 }
 
 impl RunReport {
     pub(crate) fn new(plan: &Plan, started_at: Timestamp) -> Self {
-        let task = |task: &crate::plan::PlannedTask| TaskReport {
-            task: task.task.clone(),
-            container: task.container.clone(),
-            instance: task.instance.to_string(),
-            ..TaskReport::default()
-        };
         Self {
             experiment: Experiment::of(plan),
             exit: Exit::Failed,
             started_at,
             ended_at: started_at,
-            tasks: plan.tasks.iter().map(task).collect(),
+            tasks: plan.tasks.iter().map(TaskReport::of).collect(),
             warnings: plan.warnings.clone(),
             left_behind: Vec::new(),
             error: None,
@@ -93,6 +103,8 @@ impl RunReport {
             TaskOutcome::Faulted => task.verified_on && task.verified_off,
             // ECS replaces tasks that fail their health checks: the fault had its effect.
             TaskOutcome::TargetGone => verify::had_effect(&task.counters),
+            // The other one has a record of its own.
+            TaskOutcome::Replaced => true,
             TaskOutcome::NotTried | TaskOutcome::NoTraffic | TaskOutcome::Failed => false,
         };
         let was_on = |task: &TaskReport| task.injected_at.is_some();
@@ -162,7 +174,12 @@ impl Report for RunReport {
             }
             if !task.replaced_by.is_empty() {
                 let by = task.replaced_by.join(", ");
-                text.push_str(&format!("task {} went away; its service has started {by}\n", task.task));
+                let how = if task.outcome == TaskOutcome::Replaced {
+                    "this run took"
+                } else {
+                    "its service has started"
+                };
+                text.push_str(&format!("task {} went away; {how} {by}\n", task.task));
             }
         }
         for warning in &self.warnings {
@@ -214,6 +231,7 @@ impl TaskOutcome {
             Self::Faulted => "faulted",
             Self::NoTraffic => "no traffic",
             Self::TargetGone => "went away",
+            Self::Replaced => "replaced",
             Self::Failed => "failed",
         }
     }

@@ -104,12 +104,7 @@ pub(crate) fn read_run(raw: &mut Raw) -> Option<RunSettings> {
         );
     }
     let choice = read_choice(raw);
-    let affected = raw.number(&t::TASK_REPLICA_AFFECTED_PERC, 0..=100, " percent");
-    if raw.is_set(&t::TASK_REPLICA_AFFECTED_PERC) && affected == 0 {
-        raw.warnings.push(
-            "TASK_REPLICA_AFFECTED_PERC=0 still takes one task, as the reference fault does".to_owned(),
-        );
-    }
+    let affected = raw.number(&t::TASK_REPLICA_AFFECTED_PERC, 1..=100, " percent");
     let container =
         raw.formed(&t::CONTAINER_NAME, |text| is_name(text, 255, "_-"), "the name of a container definition");
     let sequences = [("parallel", Sequence::Parallel), ("serial", Sequence::Serial)];

@@ -116,7 +116,7 @@ fn two_controllers_at_once_both_succeed() {
     let tasks: Vec<String> =
         site.simulator.world().clusters[0].tasks.iter().map(|task| task.id.clone()).collect();
     let run =
-        |task: &String| start(site.ctl("run").env("TASK_REPLICA_ID", task).env("TOTAL_CHAOS_DURATION", "8"));
+        |task: &String| start(site.ctl("run").env("TASK_REPLICA_ID", task).env("TOTAL_CHAOS_DURATION", "4"));
     let children: Vec<_> = tasks.iter().map(run).collect();
     for child in children {
         child.ended().exits(0);

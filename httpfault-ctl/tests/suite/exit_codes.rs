@@ -145,7 +145,7 @@ fn a_task_that_goes_away_is_a_warning_with_its_replacement() {
 #[test]
 fn serial_gives_each_task_the_whole_time_in_turn() {
     let site = Site::new(World::fleet(1, 2));
-    let report = finish(site.on_service("run").env("SEQUENCE", "serial")).exits(0).says("4 s in all").json();
+    let report = finish(site.on_service("run").env("SEQUENCE", "serial")).exits(0).says("6 s in all").json();
     let times = |index: usize, what: &str| report["tasks"][index][what].as_str().unwrap().to_owned();
     assert!(times(0, "removed_at") <= times(1, "injected_at"), "{report}");
     assert_eq!(site.commands("inject").len(), 2);
@@ -168,7 +168,7 @@ fn serial_stops_when_something_can_not_be_removed() {
 fn ramp_time_is_waited_before_and_after() {
     let site = Site::new(World::fleet(1, 1));
     let begin = std::time::Instant::now();
-    finish(site.on_service("run").env("RAMP_TIME", "1").env("TOTAL_CHAOS_DURATION", "1"))
+    finish(site.on_service("run").env("RAMP_TIME", "1").env("TOTAL_CHAOS_DURATION", "3"))
         .exits(0)
         .says("waiting 1 s before")
         .says("waiting 1 s after");
@@ -230,4 +230,18 @@ fn a_long_report_is_read_whole() {
     let tasks = report["tasks"].as_array().unwrap();
     assert_eq!(tasks.iter().filter(|task| task["counters"]["faulted"] == 7).count(), 30, "{report}");
     assert!(site.simulator.count("GetCommandInvocation") > 0, "2,500 characters were enough?");
+}
+
+/// SSM shows 24,000 characters of an output, and a hundred targets are more.
+#[test]
+fn a_hundred_tasks_on_a_host_are_all_in_the_report() {
+    let site = Site::new(World::fleet(1, 100));
+    let report = finish(site.on_service("run").env("TOTAL_CHAOS_DURATION", "8")).exits(0).json();
+    let tasks = report["tasks"].as_array().unwrap();
+    let whole =
+        |task: &&serde_json::Value| task["counters"]["faulted"] == 7 && task["removed_at"].is_string();
+    assert_eq!(tasks.iter().filter(whole).count(), 100, "{report}");
+    let longest =
+        site.commands("inject").iter().flat_map(|one| &one.invocations).map(|one| one.stdout.len()).max();
+    assert!(longest < Some(24_000), "{longest:?}");
 }

@@ -99,3 +99,29 @@ fn remove_and_status_ask_the_others() {
     finish(site.ctl("remove").env("EXPERIMENT_ID", "orphan")).exits(0).says(&host(1));
     site.assert_clean();
 }
+
+/// The plan is as old as RAMP_TIME, or as the windows before.
+#[test]
+fn a_task_that_was_replaced_during_the_ramp_is_found_again_by_its_service() {
+    let site = Site::new(World::fleet(2, 1));
+    let run = start(site.on_service("run").env("RAMP_TIME", "3"));
+    site.await_command("install", |command| command.status.is_final());
+    let old = site.simulator.world().clusters[0].tasks[0].id.clone();
+    let new = site.simulator.edit(|world| world.replace_task(&old)).unwrap();
+    let done = run.ended().exits(0).says("is taken instead");
+    let report = done.json();
+    let of = |id: &str| {
+        let tasks = report["tasks"].as_array().unwrap();
+        tasks.iter().find(|task| task["task"] == id).unwrap_or_else(|| panic!("no {id} in {report}")).clone()
+    };
+    assert_eq!(
+        (&of(&old)["outcome"], &of(&old)["replaced_by"][0]),
+        (&"replaced".into(), &new.as_str().into())
+    );
+    assert_eq!(
+        (&of(&new)["outcome"], &of(&new)["verified_on"]),
+        (&"faulted".into(), &true.into()),
+        "{report}"
+    );
+    assert_eq!(site.specs().len(), 2);
+}

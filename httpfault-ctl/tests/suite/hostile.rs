@@ -15,7 +15,7 @@ fn hostile_values_reach_the_agent_unchanged_and_run_nothing() {
     let large = format!("{nasty}{}", "é'\"".repeat(3000));
     let inline = nasty.replace(['\n', '\u{7f}'], " ");
     let mut ctl = site.on_service("run");
-    ctl.env("TOTAL_CHAOS_DURATION", "1")
+    ctl.env("TOTAL_CHAOS_DURATION", "3")
         .env("RESPONSE_BODY", &large)
         .env("RESPONSE_HEADERS", format!("X-Nasty: {inline}"))
         .env("PATHS", serde_json::to_string(&[format!("/{nasty}")]).unwrap())

@@ -111,3 +111,15 @@ fn two_containers_with_the_port_need_a_name() {
     assert_eq!(plan["tasks"][0]["container"], "a");
     finish(site.on_service("plan").env("CONTAINER_NAME", "c")).exits(1).says("it has no container c");
 }
+
+/// Tasks of a capacity provider may show no launch type, and old ones have ARNs without the cluster's name.
+#[test]
+fn what_has_a_container_instance_is_on_ec2_whatever_its_arns_look_like() {
+    let site = Site::new(World::fleet(2, 1));
+    site.simulator.edit(|world| {
+        for task in &mut world.clusters[0].tasks {
+            *task = task.clone().capacity_provider("spot").short_arns();
+        }
+    });
+    finish(&mut site.on_service("run")).exits(0);
+}

@@ -69,7 +69,9 @@ fn remove_is_content_when_nothing_is_there() {
     finish(&mut site.ctl("remove")).exits(0).says("nothing was there to remove");
     finish(site.ctl("remove").env("EXPERIMENT_ID", "never-was")).exits(0).says("nothing was there to remove");
     let mut ctl = site.ctl("remove");
-    finish(ctl.env_remove("CLUSTER_NAME").env("EXPERIMENT_ID", "never-was")).exits(0);
+    finish(ctl.env_remove("CLUSTER_NAME").env("EXPERIMENT_ID", "never-was"))
+        .exits(0)
+        .says("command(s) of Systems Manager, back to ");
     finish(site.ctl("remove").env_remove("CLUSTER_NAME")).exits(64).says("CLUSTER_NAME");
 }
 

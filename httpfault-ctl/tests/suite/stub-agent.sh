@@ -5,11 +5,11 @@
 alive() { readlink "/proc/$1/exe" >/dev/null 2>&1; }
 now() { date -u +%Y-%m-%dT%H:%M:%SZ; }
 each_target() {
-    first=1
+    comma=
     printf '%s\n' "$1" | while read -r kind id; do
         [ -n "$id" ] || continue
-        [ -n "$first" ] || printf ,
-        first=
+        printf '%s' "$comma"
+        comma=,
         printf "$2" "$kind" "$id"
     done
 }

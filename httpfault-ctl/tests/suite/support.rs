@@ -106,7 +106,7 @@ impl Site {
     /// `run` or `plan` on the service, short.
     pub(crate) fn on_service(&self, command: &str) -> Command {
         let mut ctl = self.ctl(command);
-        ctl.env("SERVICE_NAME", SERVICE).env("TOTAL_CHAOS_DURATION", "2").arg("--output").arg("json");
+        ctl.env("SERVICE_NAME", SERVICE).env("TOTAL_CHAOS_DURATION", "3").arg("--output").arg("json");
         ctl
     }
 

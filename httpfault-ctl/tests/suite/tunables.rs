@@ -12,7 +12,7 @@ fn all_mistakes_are_named_with_value_and_what_is_allowed() {
             .env("STATUS_CODE", "1000")
             .env("TARGET_SERVICE_PORT", "0")
             .env("MODIFY_RESPONSE_BODY", "maybe")
-            .env("TASK_REPLICA_AFFECTED_PERC", "101")
+            .env("TASK_REPLICA_AFFECTED_PERC", "0")
             .env("SEQUENCE", "random")
             .env("TOTAL_CHAOS_DURATION", "soon")
             .env("AGENT_DELIVERY", "post")
@@ -29,7 +29,7 @@ fn all_mistakes_are_named_with_value_and_what_is_allowed() {
         "STATUS_CODE \"1000\": allowed is a number from 200 to 599 (one final status)",
         "TARGET_SERVICE_PORT \"0\": allowed is a number from 1 to 65535",
         "MODIFY_RESPONSE_BODY \"maybe\": allowed is true or false",
-        "TASK_REPLICA_AFFECTED_PERC \"101\": allowed is a number from 0 to 100 percent",
+        "TASK_REPLICA_AFFECTED_PERC \"0\": allowed is a number from 1 to 100 percent",
         "SEQUENCE \"random\": allowed is parallel or serial",
         "TOTAL_CHAOS_DURATION \"soon\": allowed is a number from 1 to 86400 seconds",
         "AGENT_DELIVERY \"post\": allowed is auto or s3 or ecr or url or ssm or preinstalled",
@@ -65,7 +65,7 @@ fn booleans_as_the_reference_writes_them_and_empty_is_unset() {
     for (value, replaced) in
         [("True", true), ("1", true), ("yes", true), ("False", false), ("0", false), ("", true)]
     {
-        finish(site.on_service("run").env("MODIFY_RESPONSE_BODY", value).env("TOTAL_CHAOS_DURATION", "1"))
+        finish(site.on_service("run").env("MODIFY_RESPONSE_BODY", value).env("TOTAL_CHAOS_DURATION", "3"))
             .exits(0);
         let specs = site.take_specs();
         assert_eq!(specs[0]["fault"]["replacement"].is_object(), replaced, "{value:?}");
@@ -86,7 +86,7 @@ fn flags_win_over_variables() {
 fn everything_that_the_agent_offers_reaches_it() {
     let site = Site::new(World::fleet(1, 1));
     let mut ctl = site.on_service("run");
-    ctl.env("TOTAL_CHAOS_DURATION", "1")
+    ctl.env("TOTAL_CHAOS_DURATION", "3")
         .env("EXPERIMENT_ID", "exp.7")
         .env("TARGET_SERVICE_PORT", "80")
         .env("PROXY_PORT", "20001")

@@ -1,11 +1,12 @@
 # Ends faults and looks at once whether they are off. Any version of the agent can; the newest sound one is taken.
 root=/var/lib/httpfault
+@TELL@
 @FIND@
 if [ -n "$agent" ]; then
-    "$agent" remove @WHICH@ --output json
-    code=$?
-    "$agent" status --output json || exit
-    exit "$code"
+    tell "$agent" remove @WHICH@ --output json
+    removed=$?
+    tell "$agent" status --output json || exit
+    exit "$removed"
 fi
 for state in /run/httpfault/*/; do
     if [ -d "$state" ]; then

@@ -1,8 +1,10 @@
 # What is on? Any version of the agent can tell; only one whose checksum fits its directory is asked.
 root=/var/lib/httpfault
+@TELL@
 @FIND@
 if [ -n "$agent" ]; then
-    exec "$agent" status @WHICH@ --output json
+    tell "$agent" status @WHICH@ --output json
+    exit
 fi
 for state in /run/httpfault/*/; do
     if [ -d "$state" ]; then

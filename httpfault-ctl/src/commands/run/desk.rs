@@ -24,6 +24,8 @@ pub(super) struct Desk {
     pub(super) errands: Errands,
     /// Hosts that have the agent.
     pub(super) ready: BTreeSet<InstanceId>,
+    /// Hosts that could not be given it.
+    pub(super) unready: BTreeSet<InstanceId>,
     /// Hosts that went away.
     pub(super) gone: BTreeSet<InstanceId>,
     /// Hosts whose inject command was not seen to end.
@@ -42,6 +44,7 @@ impl Desk {
             plan,
             errands: Errands::default(),
             ready: BTreeSet::new(),
+            unready: BTreeSet::new(),
             gone: BTreeSet::new(),
             unended: BTreeSet::new(),
             cancelled: BTreeSet::new(),
@@ -56,6 +59,11 @@ impl Desk {
     /// Whether a host can be told anything.
     pub(super) fn is_ready(&self, host: &InstanceId) -> bool {
         self.ready.contains(host) && !self.gone.contains(host)
+    }
+
+    /// Whether nobody has tried to give it the agent.
+    pub(super) fn is_new(&self, host: &InstanceId) -> bool {
+        !self.ready.contains(host) && !self.unready.contains(host)
     }
 
     /// Each of a host's tasks with its target's name as the agent writes it.

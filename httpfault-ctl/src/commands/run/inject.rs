@@ -58,6 +58,7 @@ pub(super) async fn deliver_to(
             continue;
         };
         runs.iter().filter(|run| run.instance == host).for_each(|run| desk.fail_host(run, &problem));
+        desk.unready.insert(host);
         if !problems.contains(&problem) {
             problems.push(problem);
         }

@@ -28,9 +28,16 @@ pub(super) async fn on(desk: &mut Desk, window: &LiveWindow, console: &Console) 
         // The first look is sent soon after the fault, and its answer fetched soon after that.
         desk.cloud.pause(u32::from(looks > 1)).await;
         looks += 1;
+        if looks == 1 {
+            look(desk, &pending, console).await?;
+            continue;
+        }
         let on = answered(desk, window, console).await?;
         proved += pending.iter().filter(|host| on.contains(*host)).count();
         pending.retain(|host| !on.contains(host) && !desk.gone.contains(host));
+        if pending.is_empty() {
+            break;
+        }
         for sent in &window.sent {
             let states = tolerate(desk.cloud.look(sent).await, console)?.unwrap_or_default();
             // What has ended is read with its output, after the hold.
@@ -149,8 +156,9 @@ pub(super) async fn replacements(desk: &mut Desk) {
             [] => "no other yet".to_owned(),
             some => some.join(", "),
         };
+        let when = if task.injected_at.is_some() { "while" } else { "before" };
         warnings
-            .push(format!("task {} went away while the fault was on; its service started {by}", task.task));
+            .push(format!("task {} went away {when} the fault was on; its service started {by}", task.task));
     }
     warnings.into_iter().for_each(|warning| desk.warn(warning));
 }
