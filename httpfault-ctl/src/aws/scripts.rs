@@ -191,15 +191,17 @@ pub(super) fn document(sums: &BTreeMap<Architecture, &str>) -> String {
             script.replace(&format!("'@{name}@'"), &format!("\"${}\"", number + 1))
         })
     };
+    // Once for all of them.
+    let shared = |script: &str| script.replace("@FIND@", "find_agent").replace("@TELL@\n", "");
+    let parts = format!("{}\nfind_agent() {{\n{}\n}}\n", TELL.trim_end(), FIND.trim_end());
     let which = |script: &str, otherwise: &str| {
         let choose = format!(
             "set -- ${{1:+--experiment-id \"$(decoded \"$1\")\"}}\n[ $# -gt 0 ] || set -- {otherwise}\n"
         );
-        format!("{choose}{}", with_parts(script).replace("@WHICH@", "\"$@\""))
+        format!("{choose}{}", shared(script).replace("@WHICH@", "\"$@\""))
     };
     let install = INSTALL.replace("@PRUNE@", PRUNE.trim_end()).replace("@PIECES@", "$*");
-    let inject =
-        with_parts(INJECT).replace("@CHOOSE@", CHOOSE_WORDS.trim_end()).replace("@NOT_AFTER@", "\"$1\"");
+    let inject = shared(INJECT).replace("@CHOOSE@", CHOOSE_WORDS.trim_end()).replace("@NOT_AFTER@", "\"$1\"");
     let functions = [
         ("probe", known(PROBE)),
         ("piece", words(PIECE, &["PIECE", "DATA"])),
@@ -213,7 +215,7 @@ pub(super) fn document(sums: &BTreeMap<Architecture, &str>) -> String {
     ];
     let functions = functions.map(|(verb, body)| format!("do_{verb}() {{\n{}\n}}", body.trim_end()));
     let sum = |architecture| Inert::hex(sums.get(&architecture).copied().unwrap_or_default());
-    let script = DOCUMENT.replace("@FUNCTIONS@", &functions.join("\n"));
+    let script = DOCUMENT.replace("@FUNCTIONS@", &format!("{parts}{}", functions.join("\n")));
     fill(&script, &[("X86_64", sum(Architecture::X86_64)), ("AARCH64", sum(Architecture::Aarch64))])
 }
 
