@@ -1,5 +1,5 @@
 //! `cargo xtask bench`: what the data path costs, measured with the agent as it is handed out, by the program `bench` of
-//! the tests' package; with `-- scale`, what the controller does with thousands of tasks.
+//! the tests' package; with `-- scale`, what the controller does with thousands of tasks, with `-- abort`, how soon it takes a fault off.
 
 use anyhow::Result;
 
@@ -24,7 +24,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let measured = |program| dist::program(Arch::NATIVE, &metadata.target_directory, program);
     let mut bench = Binaries::release(&metadata).program("bench")?;
     bench.env("HTTPFAULT_AGENT", measured(dist::AGENT)?);
-    if args.args.iter().any(|word| word == "scale") {
+    if args.args.iter().any(|word| word == "scale" || word == "abort") {
         bench.env("HTTPFAULT_CTL", measured(dist::CTL)?);
     }
     process::run(bench.args(&args.args))

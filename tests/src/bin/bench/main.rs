@@ -34,9 +34,9 @@ struct Args {
     /// Open connections for the memory
     #[arg(long, default_value_t = 1000)]
     connections: usize,
-    /// Instances for `scale`
-    #[arg(long, default_value_t = 400)]
-    hosts: usize,
+    /// Instances: 400 for `scale`, 50 for `abort` unless it is given
+    #[arg(long)]
+    hosts: Option<usize>,
     /// Tasks on each of them
     #[arg(long, default_value_t = 5)]
     tasks_per_host: usize,
@@ -51,6 +51,8 @@ enum What {
     DataPath,
     /// The controller: a fault on thousands of simulated tasks
     Scale,
+    /// The controller: the end of a fault after SIGTERM, on idle and on busy hosts
+    Abort,
 }
 
 /// One row: what was measured, and the numbers.
@@ -62,7 +64,11 @@ fn main() -> Result<()> {
         What::DataPath => data_path(&args),
         What::Scale => {
             let Args { hosts, tasks_per_host, duration: seconds, .. } = args;
-            scale::measure(&scale::Size { hosts, tasks_per_host, seconds })
+            scale::measure(&scale::Size { hosts: hosts.unwrap_or(400), tasks_per_host, seconds })
+        }
+        What::Abort => {
+            let Args { hosts, tasks_per_host, .. } = args;
+            scale::abort::measure(&scale::Size { hosts: hosts.unwrap_or(50), tasks_per_host, seconds: 300 })
         }
     }
 }

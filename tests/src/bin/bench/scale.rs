@@ -2,6 +2,7 @@
 //! rates that AWS allows, and what memory it takes. The APIs are simulated, with latency and rate limits; hosts answer
 //! from a stub, so that nothing but the controller and the APIs is measured.
 
+pub(crate) mod abort;
 mod fleet;
 
 use std::{collections::BTreeMap, path::Path, time::Duration};
@@ -25,7 +26,7 @@ const DELIVERY: Duration = Duration::from_millis(800);
 
 /// Calls in a second, and at once. Assumed: ECS documents 50 cluster reads at once ("Request throttling for the Amazon
 /// ECS API"), Systems Manager documents nothing; the rates are on the careful side.
-const LIMITS: [Limit; 9] = [
+const LIMITS: [Limit; 11] = [
     Limit::ecs("DescribeClusters"),
     Limit::ecs("DescribeServices"),
     Limit::ecs("ListTasks"),
@@ -35,6 +36,8 @@ const LIMITS: [Limit; 9] = [
     Limit::ssm("SendCommand"),
     Limit::ssm("ListCommandInvocations"),
     Limit::ssm("GetCommandInvocation"),
+    Limit::ssm("ListCommands"),
+    Limit::ssm("CancelCommand"),
 ];
 
 #[derive(Clone, Copy, Debug)]
@@ -91,18 +94,23 @@ fn one(size: &Size, title: &str, command: &str, in_place: bool) -> Result<()> {
     let timing = Timing { delivery: DELIVERY, ..Timing::default() };
     let world = World::fleet(size.hosts, size.tasks_per_host);
     let simulator = Simulator::builder(world).timing(timing).execution(fleet.execution()).start()?;
-    simulator.faults(|faults| {
-        for limit in LIMITS {
-            faults.throttle(limit.action, limit.per_second, limit.burst);
-            faults.delay(limit.action, limit.latency);
-        }
-    });
+    limit(&simulator);
     let directory = tempfile::tempdir().context("creating a directory for the controller")?;
     let (ended, memory) = watched(controller(command, directory.path(), &simulator, size)?)?;
     ensure!(ended.status.success(), "{title}: {ended}");
     let tasks = ended.report()?["tasks"].as_array().map_or(0, Vec::len);
     ensure!(tasks == size.hosts * size.tasks_per_host, "{title}: {tasks} tasks are in the report");
     report(title, &simulator, &ended, memory, if command == "run" { size.seconds } else { 0 })
+}
+
+/// Gives every API its rate and its latency.
+fn limit(simulator: &Simulator) {
+    simulator.faults(|faults| {
+        for limit in LIMITS {
+            faults.throttle(limit.action, limit.per_second, limit.burst);
+            faults.delay(limit.action, limit.latency);
+        }
+    });
 }
 
 fn controller(command: &str, directory: &Path, simulator: &Simulator, size: &Size) -> Result<Ctl> {

@@ -9,10 +9,11 @@ use std::{
 use anyhow::{Context, Result};
 use httpfault_common::contract::{
     Counters, Event, Exit, FaultStatus, Injected, InjectedTarget, Outcome, Phase, RemoveReport, Removed,
-    RemovedReason, RunSpec, StatusReport, TargetReport,
+    RemovedFault, RemovedHow, RemovedReason, RunSpec, StatusReport, TargetReport,
 };
 use httpfault_simulator::{Execution, Finished, StubCall};
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
 
 /// What a script takes on a host.
 const SCRIPT: Duration = Duration::from_millis(150);
@@ -22,7 +23,7 @@ const INJECTION: Duration = Duration::from_millis(300);
 /// The faults that are on, by instance, and whether hosts have the agent already.
 #[derive(Debug)]
 pub(crate) struct Fleet {
-    on: Mutex<BTreeMap<String, FaultStatus>>,
+    on: Mutex<BTreeMap<String, (FaultStatus, Arc<Notify>)>>,
     in_place: bool,
 }
 
@@ -50,12 +51,18 @@ impl Fleet {
             "probe" | "install" => Finished::ok("httpfault: ready x86_64"),
             "piece" => Finished::ok("httpfault: kept"),
             "status" => {
-                let faults = self.on().get(&call.instance_id).cloned().into_iter().collect();
+                let faults = self.on().get(&call.instance_id).map(|(fault, _)| fault.clone());
+                let faults = faults.into_iter().collect();
                 Finished::ok(serde_json::to_string(&StatusReport { faults })?)
             }
             "remove" => {
-                self.on().remove(&call.instance_id);
-                let report = RemoveReport { exit: Exit::Done, removed: Vec::new(), left_behind: Vec::new() };
+                let found = self.on().remove(&call.instance_id);
+                let removed = found.map(|(fault, asked)| {
+                    asked.notify_one();
+                    RemovedFault { experiment_id: fault.experiment_id.to_string(), how: RemovedHow::Ended }
+                });
+                let removed = removed.into_iter().collect();
+                let report = RemoveReport { exit: Exit::Done, removed, left_behind: Vec::new() };
                 let status = StatusReport { faults: Vec::new() };
                 Finished::ok(format!(
                     "{}\n{}",
@@ -95,9 +102,15 @@ impl Fleet {
             status_code: spec.fault.status,
             targets: targets.clone(),
         };
-        self.on().insert(call.instance_id.clone(), status);
-        tokio::time::sleep(Duration::from_secs(spec.duration_secs)).await;
-        self.on().remove(&call.instance_id);
+        let asked = Arc::new(Notify::new());
+        self.on().insert(call.instance_id.clone(), (status, Arc::clone(&asked)));
+        // Also when the command is cancelled, which drops this future.
+        let end = End { fleet: self, instance: &call.instance_id };
+        let reason = tokio::select! {
+            () = tokio::time::sleep(Duration::from_secs(spec.duration_secs)) => RemovedReason::Deadline,
+            () = asked.notified() => RemovedReason::Request,
+        };
+        drop(end);
         let injected = Event::Injected(Injected {
             experiment_id: spec.experiment_id.clone(),
             at,
@@ -108,7 +121,7 @@ impl Fleet {
         let removed = Event::Removed(Removed {
             exit: Exit::Done,
             experiment_id: spec.experiment_id,
-            reason: RemovedReason::Deadline,
+            reason,
             injected_at: Some(at),
             removed_at: Timestamp::now(),
             targets,
@@ -122,8 +135,25 @@ impl Fleet {
         )))
     }
 
-    fn on(&self) -> MutexGuard<'_, BTreeMap<String, FaultStatus>> {
+    /// Hosts on which it is on.
+    pub(crate) fn count(&self) -> usize {
+        self.on().len()
+    }
+
+    fn on(&self) -> MutexGuard<'_, BTreeMap<String, (FaultStatus, Arc<Notify>)>> {
         self.on.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The end of a fault, however it comes.
+struct End<'a> {
+    fleet: &'a Fleet,
+    instance: &'a str,
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.fleet.on().remove(self.instance);
     }
 }
 
