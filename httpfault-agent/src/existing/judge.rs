@@ -38,6 +38,10 @@ pub(super) enum Verdict {
 const PROVED_MS: u32 = 20;
 const UNKNOWN_MS: u32 = 1_000;
 const STREAMING_MS: u32 = 5_000;
+/// How many times the longest pause that was seen within an answer an answer must stay quiet.
+const TIMES_LONGEST_PAUSE: u32 = 4;
+/// With each request, one part in so many of that pause is forgotten.
+const FORGETS: u32 = 8;
 /// A silence in both directions after which no frame of HTTP/2 is on its way.
 const QUIET_HTTP2_MS: u32 = 50;
 /// Requests after which a connection has proved that its answers come in one piece.
@@ -54,6 +58,8 @@ pub(super) struct History {
     answering: bool,
     /// More was sent later, without another request: a response that takes its time.
     streaming: bool,
+    /// The longest time between two pieces of one answer, of late: a single one is forgotten by and by.
+    longest_pause_ms: u32,
 }
 
 impl History {
@@ -72,8 +78,12 @@ impl History {
         if now.seen.payloads != last.seen.payloads {
             self.answering = false;
             self.streaming = false;
+            self.longest_pause_ms -= self.longest_pause_ms / FORGETS;
         } else if now.bytes_sent > last.bytes_sent {
-            self.streaming |= self.answering;
+            if self.answering {
+                self.streaming = true;
+                self.longest_pause_ms = self.longest_pause_ms.max(pause(last, now));
+            }
             self.answering = true;
         }
     }
@@ -91,9 +101,16 @@ impl History {
         } else if now.seen.requests < PROOF {
             UNKNOWN_MS
         } else {
-            PROVED_MS
+            PROVED_MS.max(self.longest_pause_ms.saturating_mul(TIMES_LONGEST_PAUSE))
         }
     }
+}
+
+/// Between the bytes that had gone out last at one look and those at a later one, with no payload in between.
+fn pause(last: Sample, now: Sample) -> u32 {
+    let between = now.since_payload_ms.saturating_sub(last.since_payload_ms);
+    let until_now = u32::try_from(between).unwrap_or(u32::MAX).saturating_add(last.since_sent_ms);
+    until_now.saturating_sub(now.since_sent_ms)
 }
 
 fn is_quiet(now: Sample) -> bool {
@@ -181,6 +198,28 @@ mod tests {
             assert_eq!(history.judge(sample(9, 99, chunk * 1000, 10)), Verdict::Wait);
         }
         assert_eq!(history.judge(sample(9, 99, 3000, 4_000)), Verdict::Wait, "it sent without being asked");
+    }
+
+    #[test]
+    fn the_pauses_of_one_answer_tell_how_long_the_next_may_pause() {
+        let mut history = History::default();
+        let at = |requests, since_payload_ms, bytes_sent, since_sent_ms| Sample {
+            since_payload_ms,
+            ..sample(requests, 99, bytes_sent, since_sent_ms)
+        };
+        for piece in 0..3 {
+            assert_eq!(history.judge(at(8, 10 + piece * 30, (piece + 1) * 100, 5)), Verdict::Wait);
+        }
+        assert_eq!(
+            history.judge(at(9, 35, 400, 30)),
+            Verdict::Wait,
+            "the next answer, after its first piece"
+        );
+        assert_eq!(history.judge(at(9, 135, 400, 120)), Verdict::End);
+        for request in 10..20 {
+            history.judge(at(request, 10, request * 100, 5));
+        }
+        assert_eq!(history.judge(at(20, 45, 2000, 40)), Verdict::End, "answers come in one piece again");
     }
 
     #[test]
