@@ -62,8 +62,9 @@ pub const fn octets_of(address: Address) -> [u8; 16] {
 
 /// Capacity of [`map::ADDRESSES`]. More addresses than this in one namespace is a preflight error.
 pub const MAX_ADDRESSES: u32 = 1024;
-/// Capacity of [`map::REDIRECTED`]; the oldest entry goes first.
-pub const MAX_FLOWS: u32 = 16_384;
+/// Capacity of [`map::REDIRECTED`]; the oldest entry goes first, and with it only what its client is told of its peer. The
+/// kernel makes room for all of them at once, 100 bytes each, for each target.
+pub const MAX_FLOWS: u32 = 4096;
 
 /// Flags of a value in [`map::ADDRESSES`].
 pub mod address {

@@ -1,7 +1,7 @@
 //! The maps; their names and values are `httpfault_common::abi`.
 
 use aya_ebpf::{
-    bindings::BPF_F_MMAPABLE,
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC},
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, SockMap},
 };
@@ -12,7 +12,8 @@ pub(crate) static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
 #[map]
 pub(crate) static LEASE: Array<Lease> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 #[map]
-pub(crate) static ADDRESSES: HashMap<Address, u32> = HashMap::with_max_entries(MAX_ADDRESSES, 0);
+pub(crate) static ADDRESSES: HashMap<Address, u32> =
+    HashMap::with_max_entries(MAX_ADDRESSES, BPF_F_NO_PREALLOC);
 #[map]
 pub(crate) static RESPONDER: SockMap = SockMap::with_max_entries(responder::COUNT, 0);
 #[map]

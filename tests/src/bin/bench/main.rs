@@ -55,6 +55,9 @@ enum What {
     Abort,
 }
 
+/// Sockets that a busy namespace has in TIME_WAIT.
+const TIME_WAIT: usize = 50_000;
+
 /// One row: what was measured, and the numbers.
 type Row = (String, String);
 
@@ -80,6 +83,9 @@ fn data_path(args: &Args) -> Result<()> {
         eprintln!("measuring a debug build, {}: use `cargo xtask bench`", agent.display());
     }
     let mut rows = moments::injection_and_removal(args.faults)?;
+    for waiting in [0, TIME_WAIT] {
+        rows.push(moments::injection(2 * args.faults, waiting)?);
+    }
     rows.extend(moments::memory(args.connections)?);
     print(&format!("{}\n\n", machine::description()?))?;
     print("| measured | result |\n| --- | --- |\n")?;

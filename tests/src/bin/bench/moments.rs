@@ -1,6 +1,9 @@
 //! How long a fault takes to come and to go, and what memory the agent needs.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::{Ipv4Addr, TcpListener, TcpStream},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail};
 use httpfault_tests::{
@@ -41,6 +44,40 @@ pub(crate) fn injection_and_removal(faults: usize) -> Result<Vec<Row>> {
         ("from exec of the agent to the first faulted response".into(), spread(&mut comes)),
         ("from SIGTERM to the last faulted response".into(), spread(&mut goes)),
     ])
+}
+
+/// From exec to the first faulted response of a new client, in a namespace with that many sockets in TIME_WAIT.
+pub(crate) fn injection(faults: usize, waiting: usize) -> Result<Row> {
+    let site = Site::beside("start")?;
+    site.target.run(|| leave_waiting(waiting))?;
+    let mut comes = Vec::new();
+    for _ in 0..faults {
+        let exec = Instant::now();
+        let mut agent = site.run(&experiment("start"), &[])?;
+        agent.injected()?;
+        if site.get(site.v4(), "/")?.is_real() {
+            bail!("the application answered after the fault was on");
+        }
+        comes.push(exec.elapsed());
+        agent.terminate()?;
+    }
+    let what = format!("from exec to a faulted response, {waiting} sockets in TIME_WAIT");
+    Ok((what, spread(&mut comes)))
+}
+
+/// Opens and closes connections in the calling thread's namespace; whoever closes first keeps its end in TIME_WAIT.
+fn leave_waiting(number: usize) -> Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).context("listening")?;
+    let port = listener.local_addr()?.port();
+    for serial in 0..number {
+        // A client has at most 28,000 ports for each destination.
+        let block = u8::try_from(serial / 20_000).context("too many sockets")?;
+        let client = TcpStream::connect((Ipv4Addr::new(127, 0, block, 1), port)).context("connecting")?;
+        let (served, _) = listener.accept().context("accepting")?;
+        drop(served);
+        drop(client);
+    }
+    Ok(())
 }
 
 /// Resident memory without and with open connections, each of which has had a response.
