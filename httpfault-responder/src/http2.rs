@@ -1,6 +1,7 @@
 //! Cleartext HTTP/2 with prior knowledge.
 
 use std::{
+    future::poll_fn,
     io,
     net::SocketAddr,
     pin::{Pin, pin},
@@ -14,6 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::oneshot,
+    time::sleep,
 };
 
 use crate::{
@@ -30,7 +32,8 @@ const PING_EVERY: Duration = Duration::from_secs(30);
 const STREAM_WINDOW: u32 = 1 << 20;
 const CONNECTION_WINDOW: u32 = 4 << 20;
 
-/// Serves one client to its end. When the fault is over the client is sent GOAWAY, and what it had begun is finished.
+/// Serves one client to its end. When the fault is over, the client was idle for too long or its place is needed, it is
+/// sent GOAWAY, and what it had begun is finished.
 pub(crate) async fn serve(client: Buffered, context: Arc<Context>, origin: SocketAddr, seat: Seat) {
     let track = Track::new(&seat);
     let answerer = Arc::new(Answerer::new(&context, origin, &track, None));
@@ -48,12 +51,19 @@ pub(crate) async fn serve(client: Buffered, context: Arc<Context>, origin: Socke
         .serve_connection(TokioIo::new(io), service);
     {
         let mut connection = pin!(connection);
-        let mut left = false;
+        let mut over = pin!(async {
+            tokio::select! {
+                () = seat.reached(&context.life, Phase::Left) => {}
+                () = poll_fn(|cx| seat.poll_close(&context.life, cx)) => {}
+                () = idle(&track, limits.idle_time) => {}
+            }
+        });
+        let mut told = false;
         loop {
             tokio::select! {
                 biased;
-                () = seat.reached(&context.life, Phase::Left), if !left => {
-                    left = true;
+                () = &mut over, if !told => {
+                    told = true;
                     connection.as_mut().graceful_shutdown();
                 }
                 ended = connection.as_mut() => {
@@ -67,6 +77,19 @@ pub(crate) async fn serve(client: Buffered, context: Arc<Context>, origin: Socke
     }
     if let Ok(client) = returned.try_recv() {
         client.linger(limits.linger_time).await;
+    }
+}
+
+/// Returns when no stream was open for this time, or a little later: it looks only now and then.
+async fn idle(track: &Track, time: Duration) {
+    let mut seen = None;
+    loop {
+        let now = track.is_between_requests().then(|| track.requests());
+        if now.is_some() && now == seen {
+            return;
+        }
+        seen = now;
+        sleep(time).await;
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use super::seat::{Doing, Seat};
 
@@ -79,6 +79,11 @@ impl Track {
         self.busy.load(SeqCst) == 0 && !self.unflushed.load(SeqCst)
     }
 
+    /// Whether no request is under way, though the last of an answer may not be sent yet.
+    pub(crate) fn is_between_requests(&self) -> bool {
+        self.busy.load(SeqCst) == 0
+    }
+
     pub(crate) fn requests(&self) -> u64 {
         self.requests.load(SeqCst)
     }
@@ -92,6 +97,7 @@ impl Drop for Busy {
         }
         if self.track.busy.fetch_sub(1, SeqCst) == 1 {
             self.track.seat.set(Doing::Waiting);
+            self.track.seat.idle_from(Instant::now());
         }
         if self.side == Side::Request {
             self.track.changed.notify_one();

@@ -5,6 +5,7 @@ use std::{convert::Infallible, net::SocketAddr, time::Duration};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, StreamBody, combinators::BoxBody};
 use httpfault_common::contract::Fault;
+use httpfault_responder::Limits;
 use hyper::{
     HeaderMap, Request, Response, Version,
     body::{Frame, Incoming},
@@ -201,4 +202,24 @@ async fn a_new_connection_after_the_end_is_the_applications_and_short() {
     let (body, _) = text(in_time("the answer", answer).await.unwrap()).await;
     assert_eq!(body, "http://shop.test/real 2");
     in_time("the end", connection).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_idle_connection_is_closed_in_order() {
+    let limits = Limits { idle_time: Duration::from_millis(50), ..Limits::default() };
+    let setup = Setup::with_limits(fault(503), app().await, limits).await;
+    let (sender, connection) = connect(setup.address).await;
+    assert_eq!(ask(&sender, "/", "").await.status(), 503);
+    in_time("the client's connection", connection).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn an_idle_connection_gives_its_place_to_others() {
+    let limits = Limits { max_connections: 1, ..Limits::default() };
+    let setup = Setup::with_limits(fault(503), app().await, limits).await;
+    let (sender, connection) = connect(setup.address).await;
+    assert_eq!(ask(&sender, "/", "").await.status(), 503);
+    let (other, _) = connect(setup.address).await;
+    assert_eq!(ask(&other, "/", "").await.status(), 503);
+    in_time("the first client's connection", connection).await.unwrap().unwrap();
 }
