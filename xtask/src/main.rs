@@ -6,6 +6,7 @@ mod setup;
 
 mod aws_smoke;
 mod bench;
+mod conformance;
 mod demo;
 mod ebpf;
 mod existing;
@@ -50,6 +51,8 @@ enum Command {
     Bench(bench::Args),
     /// Try httpfault-ctl on the stack of deploy/smoke, or on the simulator
     AwsSmoke(aws_smoke::Args),
+    /// Show what clients see of each corner of HTTP
+    Conformance(conformance::Args),
     /// Measure what becomes of existing connections, with real servers and clients
     Existing(existing::Args),
     /// Build what is handed out: static programs, manuals and licences, reproducibly
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Bench(args) => bench::run(&args),
         Command::AwsSmoke(args) => aws_smoke::run(&args),
+        Command::Conformance(args) => conformance::run(&args),
         Command::Existing(args) => existing::run(&args),
         Command::Dist(args) => dist::run(&args),
         Command::Vm(args) => vm::run(&args),
