@@ -26,7 +26,6 @@ mod report;
 mod view;
 mod signal;
 mod clock;
-mod memory;
 mod sys;
 
 use std::process::ExitCode;
@@ -38,8 +37,9 @@ use httpfault_common::contract::{Exit, Mistakes, SpecError};
 use keeper::{Fork, Keeper};
 use report::Reporter;
 
+/// musl's allocator maps and unmaps memory for nearly every connection.
 #[global_allocator]
-static ALLOCATOR: memory::BySize = memory::BySize;
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {

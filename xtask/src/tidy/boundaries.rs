@@ -25,11 +25,10 @@ const BOUNDARIES: [Boundary; 3] = [
             "httpfault-common/src/abi.rs",
             "httpfault-common/src/abi/",
             "httpfault-agent/src/datapath/bpf.rs",
-            "httpfault-agent/src/memory.rs",
             "httpfault-agent/src/netns.rs",
             "httpfault-agent/src/sys.rs",
         ],
-        rule: "unsafe lives in the kernel programs, abi.rs, bpf.rs, memory.rs, netns.rs and sys.rs alone",
+        rule: "unsafe lives in the kernel programs, abi.rs, bpf.rs, netns.rs and sys.rs alone",
     },
     Boundary {
         names: &["aya", "aya_obj"],
