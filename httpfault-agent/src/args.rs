@@ -155,6 +155,10 @@ pub(crate) enum OutputFormat {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Existing {
+    /// Take where nothing was seen to be lost by it, else drain
+    Auto,
+    /// Answer each HTTP/1 request on them in place, and give them back at the end; drain where that is not possible
+    Take,
     /// End each one in order between two requests; what is not HTTP is left alone
     Drain,
     /// Leave them alone and count what goes over them
@@ -222,6 +226,8 @@ impl RunArgs {
             interface: self.interface.clone(),
             duration_secs: self.duration,
             existing_connections: match self.existing_connections {
+                Existing::Auto => ExistingConnections::Auto,
+                Existing::Take => ExistingConnections::Take,
                 Existing::Drain => ExistingConnections::Drain,
                 Existing::Keep => ExistingConnections::Keep,
                 Existing::Reset => ExistingConnections::Reset,

@@ -2,33 +2,52 @@
 //! says. Runs in the keeper, which outlives the agent.
 //!
 //! [`find`] lists them, a gate on each (see `httpfault-ebpf/src/existing`) tells what it speaks and when a request came
-//! in, [`judge`] decides from that and from TCP_INFO, [`drain`] and [`reset`] do it through a descriptor that is
-//! borrowed for the moment, [`tally`] is what is told of it.
+//! in. Where they may be, connections are taken ([`take`], [`taking`], [`give_back`]): their requests go to the responder
+//! and its answers come back over a [`carrier`]. For the others [`judge`] decides from what was seen and from TCP_INFO,
+//! [`drain`] and [`reset`] do it through a descriptor that is borrowed for the moment. [`tally`] is what is told of it.
 
 mod find;
 mod connection;
+mod taking;
+mod take;
+mod reader;
+mod carrier;
+mod give_back;
 mod judge;
 mod drain;
 mod reset;
 mod tally;
+pub(crate) mod self_test;
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::HashMap,
+    net::SocketAddr,
+    os::fd::OwnedFd,
     rc::Rc,
     time::{Duration, Instant},
 };
 
 use httpfault_common::{
-    abi::existing::{Note, note, state},
+    abi::existing::{Note, state},
     contract::ExistingConnections,
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
-use crate::{cgroup::Cgroup, datapath::existing::Gates, scope::Scope, sockets::Held};
+use crate::{
+    cgroup::Cgroup,
+    clock::boot_ns,
+    datapath::{
+        self,
+        existing::{Gates, Notes},
+    },
+    scope::Scope,
+    sockets::Held,
+};
 use connection::{Connection, Look};
 use find::Finder;
+use take::Taken;
 pub(crate) use tally::Tally;
 
 /// What looking at one connection may cost, some ten system calls; how often each one is looked at follows from their
@@ -76,55 +95,121 @@ pub(crate) enum Stage {
     Settled,
 }
 
-/// A note of the kernel programs, and the bytes that came with it.
-pub(crate) type Noted = (Note, Vec<u8>);
+/// How long connections have to come to the end of an answer when the fault is over.
+const GIVE_BACK_WITHIN: Duration = Duration::from_secs(5);
+/// The same for answers of an agent that is gone: what it wrote is on its way.
+const LAST_ANSWERS: Duration = Duration::from_millis(100);
+
+/// What a target is told.
+pub(crate) enum Told {
+    /// A note of the kernel programs, and the bytes that came with it.
+    Noted(Note, Vec<u8>),
+    /// The responder wrote the last byte on a taken connection.
+    AnswersEnded(u64),
+}
+
+/// What the agent is asked.
+pub(crate) enum Request {
+    /// To serve what comes over the stream, which are the requests of a taken connection.
+    Carry { target: u32, connection: u64, origin: SocketAddr, stream: OwnedFd },
+    /// To let go of it between two requests.
+    Release { target: u32, connection: u64, answer: oneshot::Sender<Released> },
+}
+
+/// Whether it did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Released {
+    AtRest,
+    Busy,
+    Ended,
+}
 
 /// What all targets of a keeper share.
 pub(crate) struct Shared {
     pub(crate) gates: RefCell<Gates>,
     /// Who wants to know of a connection's notes, by socket cookie.
-    pub(crate) listeners: RefCell<HashMap<u64, mpsc::UnboundedSender<Noted>>>,
+    pub(crate) listeners: RefCell<HashMap<u64, mpsc::UnboundedSender<Told>>>,
+    pub(crate) notes: RefCell<Notes>,
+    pub(crate) requests: mpsc::UnboundedSender<Request>,
+    /// Until when the agent lives, `CLOCK_BOOTTIME` in nanoseconds; 0 when it is gone.
+    pub(crate) agent_until: Cell<u64>,
+    /// Why connections can't be taken on this host.
+    pub(crate) take: Result<(), String>,
+    /// Whether this kernel is one on which `auto` takes.
+    pub(crate) auto_takes: bool,
 }
 
 impl Shared {
-    /// Hands a note to whom it concerns.
-    pub(crate) fn deliver(&self, note: Note, bytes: Vec<u8>) {
-        if let Some(listener) = self.listeners.borrow().get(&note.cookie) {
-            // A target that has settled needs no notes.
-            let _settled = listener.send((note, bytes));
+    /// Hands the kernel's notes to those whom they concern.
+    pub(crate) fn pump(&self) {
+        let (mut notes, listeners) = (self.notes.borrow_mut(), self.listeners.borrow());
+        while let Some((note, bytes)) = notes.next() {
+            if let Some(listener) = listeners.get(&note.cookie) {
+                // A target that has settled needs no notes.
+                let _settled = listener.send(Told::Noted(note, bytes));
+            }
         }
     }
+
+    fn agent_lives(&self) -> bool {
+        boot_ns() < self.agent_until.get()
+    }
+
+    fn carry(&self, target: u32, connection: u64, origin: SocketAddr, stream: OwnedFd) {
+        // An agent that is gone ends the stream.
+        let _gone = self.requests.send(Request::Carry { target, connection, origin, stream });
+    }
+
+    /// Asks the responder to let go of a connection. One that can't be asked has nothing under way if it has answered.
+    async fn release(&self, target: u32, connection: u64, awaiting: bool) -> Released {
+        if self.agent_lives() {
+            let (answer, answered) = oneshot::channel();
+            if self.requests.send(Request::Release { target, connection, answer }).is_ok()
+                && let Ok(released) = answered.await
+            {
+                return released;
+            }
+        }
+        if awaiting { Released::Busy } else { Released::AtRest }
+    }
+}
+
+/// Whether `auto` takes on this kernel: those on which nothing was seen to be lost (docs/existing-connections.md).
+pub(crate) fn auto_takes() -> bool {
+    datapath::is_at_least(6, 1)
 }
 
 /// Looks after one target's connections until it is told to settle. `changed` is told of every new tally, at first of
 /// what was found.
 pub(crate) async fn look_after(
+    target: u32,
     job: Job,
     shared: Rc<Shared>,
     mut orders: mpsc::UnboundedReceiver<Order>,
     changed: &mut dyn FnMut(Stage, &Tally),
 ) -> anyhow::Result<()> {
-    let (notes, mut told) = mpsc::unbounded_channel();
-    let mut care = Care::new(job, shared, notes)?;
+    let mut care = Care::new(target, job, shared)?;
     care.list(true)?;
     let mut stage = Stage::Found;
     while stage != Stage::Settled {
         changed(stage, &care.tally());
+        let pause = care.pause();
         tokio::select! {
             biased;
             order = orders.recv() => match order {
                 Some(Order::Start) => {
-                    care.start();
+                    care.start().await;
                     care.look().await?;
                     stage = Stage::Started;
                 }
                 Some(Order::Settle) | None => {
-                    care.settle();
+                    care.settle().await;
                     stage = Stage::Settled;
                 }
             },
-            Some((note, _bytes)) = told.recv() => care.note(note),
-            () = tokio::time::sleep(care.pause()) => care.look().await?,
+            Some(told) = care.told.recv() => care.heard(told),
+            () = tokio::time::sleep(pause) => care.look().await?,
         }
     }
     changed(stage, &care.tally());
@@ -133,10 +218,13 @@ pub(crate) async fn look_after(
 
 /// One target's connections.
 struct Care {
+    target: u32,
     job: Job,
     finder: Finder,
     shared: Rc<Shared>,
-    notes: mpsc::UnboundedSender<Noted>,
+    tell: mpsc::UnboundedSender<Told>,
+    told: mpsc::UnboundedReceiver<Told>,
+    taken: HashMap<u64, Taken>,
     /// By socket cookie.
     connections: HashMap<u64, Connection>,
     /// What is known of those that are gone.
@@ -147,13 +235,17 @@ struct Care {
 }
 
 impl Care {
-    fn new(job: Job, shared: Rc<Shared>, notes: mpsc::UnboundedSender<Noted>) -> anyhow::Result<Self> {
+    fn new(target: u32, job: Job, shared: Rc<Shared>) -> anyhow::Result<Self> {
         let finder = Finder::new(&job)?;
+        let (tell, told) = mpsc::unbounded_channel();
         Ok(Self {
+            target,
             job,
             finder,
             shared,
-            notes,
+            tell,
+            told,
+            taken: HashMap::new(),
             connections: HashMap::new(),
             past: Tally::default(),
             started: None,
@@ -179,7 +271,7 @@ impl Care {
         let taken_in = Connection::watch(cookie, held, state, &mut self.shared.gates.borrow_mut());
         match taken_in {
             Ok(Some(connection)) => {
-                self.shared.listeners.borrow_mut().insert(connection.cookie, self.notes.clone());
+                self.shared.listeners.borrow_mut().insert(connection.cookie, self.tell.clone());
                 self.connections.insert(connection.cookie, connection);
                 self.past.found += 1;
             }
@@ -197,22 +289,30 @@ impl Care {
     fn first_state(&self) -> u32 {
         match self.job.mode {
             ExistingConnections::Reset => state::TO_RESET,
-            ExistingConnections::Drain | ExistingConnections::Keep => state::WATCHED,
+            ExistingConnections::Auto
+            | ExistingConnections::Take
+            | ExistingConnections::Drain
+            | ExistingConnections::Keep => state::WATCHED,
         }
     }
 
-    fn start(&mut self) {
+    async fn start(&mut self) {
         self.started = Some(Instant::now());
+        if let (true, Err(why)) = (self.job.mode == ExistingConnections::Take, &self.shared.take) {
+            self.past.problem = Some(why.clone());
+        }
         let state = self.first_state();
-        let mut gates = self.shared.gates.borrow_mut();
         for connection in self.connections.values_mut() {
-            connection.begin(state, &mut gates);
+            connection.begin(state, &mut self.shared.gates.borrow_mut());
+        }
+        if self.takes() {
+            self.take_all().await;
         }
     }
 
     fn pause(&self) -> Duration {
         match (self.started, self.job.mode) {
-            (Some(_), ExistingConnections::Drain | ExistingConnections::Reset) => {
+            (Some(_), mode) if mode != ExistingConnections::Keep => {
                 let number = u32::try_from(self.connections.len()).unwrap_or(u32::MAX);
                 LOOK_COST.saturating_mul(number).clamp(LOOK_FASTEST, LOOK_SLOWEST)
             }
@@ -220,16 +320,13 @@ impl Care {
         }
     }
 
-    fn note(&mut self, note: Note) {
-        if note.what == note::REFUSED && self.job.mode == ExistingConnections::Reset {
-            self.look_at(note.cookie);
-        }
-    }
-
     async fn look(&mut self) -> anyhow::Result<()> {
         let arrivals = self.started.is_none_or(|started| started.elapsed() < LATE_ARRIVALS);
         if self.listed.elapsed() >= if arrivals { LIST_ARRIVALS_EVERY } else { LIST_EVERY } {
             self.list(arrivals)?;
+        }
+        if !self.taken.is_empty() && !self.shared.agent_lives() {
+            self.give_back().await;
         }
         let cookies: Vec<u64> = self.connections.keys().copied().collect();
         for some in cookies.chunks(LOOKS_IN_A_ROW) {
@@ -242,6 +339,12 @@ impl Care {
     }
 
     fn look_at(&mut self, cookie: u64) {
+        if self.look_at_taken(cookie) {
+            return;
+        }
+        if self.started.is_some() && self.shared.agent_lives() && self.wants(cookie) && self.take(cookie) {
+            return;
+        }
         let Some(connection) = self.connections.get_mut(&cookie) else { return };
         let mode = self.started.map(|_| self.job.mode);
         let look = connection.look(mode, &mut self.shared.gates.borrow_mut());
@@ -258,8 +361,19 @@ impl Care {
         }
     }
 
-    /// The fault is over: gates off; what is still there is counted.
-    fn settle(&mut self) {
+    /// The fault is over: what was taken is given back, then the gates go; what is still there is counted.
+    async fn settle(&mut self) {
+        let begun = Instant::now();
+        loop {
+            self.give_back().await;
+            let within = if self.shared.agent_lives() { GIVE_BACK_WITHIN } else { LAST_ANSWERS };
+            if self.taken.is_empty() || begun.elapsed() >= within {
+                break;
+            }
+            tokio::time::sleep(LOOK_FASTEST).await;
+            self.hear();
+        }
+        self.cut_taken();
         let cookies: Vec<u64> = self.connections.keys().copied().collect();
         for cookie in cookies {
             let Some(connection) = self.connections.get_mut(&cookie) else { continue };

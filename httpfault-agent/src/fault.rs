@@ -142,6 +142,8 @@ impl Fault {
         let responder = httpfault_responder::start(listen::accepting(&responders)?, config)
             .context("starting the responder")?;
         let lease = run.heart.lease(datapath.lease()?, responder.stats());
+        let mut existing = existing;
+        existing.serve_with(responder.adopter());
         let fault = Self {
             target,
             datapath: Arc::new(Mutex::new(datapath)),

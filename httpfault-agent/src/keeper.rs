@@ -11,6 +11,7 @@ mod process;
 
 use std::{
     collections::HashMap,
+    net::SocketAddr,
     os::fd::OwnedFd,
     sync::{
         Arc, Mutex, PoisonError,
@@ -21,14 +22,16 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use httpfault_common::contract::ExperimentId;
+use httpfault_responder::{Adopted, Adopter};
 use tokio::{
+    net::UnixStream,
     sync::{mpsc, watch},
     time::timeout,
 };
 
 use crate::{
-    existing::{Job, Stage, Tally},
-    sys,
+    existing::{Job, Released, Stage, Tally},
+    sys::{self, SharedWord},
 };
 use channel::Channel;
 use message::{Order, Progress, Report};
@@ -51,6 +54,8 @@ pub(crate) struct End {
     descriptor: OwnedFd,
     /// The agent, for the keeper.
     agent: rustix::process::Pid,
+    /// Until when the agent lives, as it says, `CLOCK_BOOTTIME` in nanoseconds.
+    agent_until: SharedWord,
 }
 
 /// The agent's side.
@@ -60,8 +65,23 @@ pub(crate) struct Keeper(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     orders: mpsc::UnboundedSender<Order>,
-    targets: Mutex<HashMap<u32, watch::Sender<Progress>>>,
+    agent_until: SharedWord,
+    targets: Mutex<HashMap<u32, Target>>,
     next: AtomicU32,
+}
+
+/// Where news of one target go.
+#[derive(Debug)]
+struct Target {
+    progress: watch::Sender<Progress>,
+    for_responder: mpsc::UnboundedSender<ForResponder>,
+}
+
+/// What the responder is to do about a taken connection.
+#[derive(Debug)]
+enum ForResponder {
+    Carry { connection: u64, origin: SocketAddr, stream: OwnedFd },
+    Release { connection: u64 },
 }
 
 /// The existing connections of one target, in the keeper's care.
@@ -70,13 +90,15 @@ pub(crate) struct Existing {
     target: u32,
     keeper: Keeper,
     progress: watch::Receiver<Progress>,
+    for_responder: Option<mpsc::UnboundedReceiver<ForResponder>>,
 }
 
 /// Makes two processes of this one. No thread may exist yet.
 pub(crate) fn fork() -> anyhow::Result<Fork> {
     let (ours, its) = channel::pair().context("making the keeper's channel")?;
     let agent = rustix::process::getpid();
-    let end = |descriptor| End { descriptor, agent };
+    let agent_until = SharedWord::new().context("making the agent's sign of life")?;
+    let end = |descriptor| End { descriptor, agent, agent_until };
     Ok(if sys::fork().context("starting the keeper")? {
         Fork::Keeper(end(its))
     } else {
@@ -91,10 +113,20 @@ impl Keeper {
     pub(crate) fn connect(end: End) -> anyhow::Result<Self> {
         let channel = Arc::new(Channel::new(end.descriptor).context("opening the keeper's channel")?);
         let (orders, outbox) = mpsc::unbounded_channel();
-        let keeper = Self(Arc::new(Inner { orders, targets: Mutex::default(), next: AtomicU32::new(0) }));
+        let keeper = Self(Arc::new(Inner {
+            orders,
+            agent_until: end.agent_until,
+            targets: Mutex::default(),
+            next: AtomicU32::new(0),
+        }));
         tokio::spawn(send(Arc::clone(&channel), outbox));
         tokio::spawn(receive(channel, Arc::downgrade(&keeper.0)));
         Ok(keeper)
+    }
+
+    /// The agent lives and makes progress until then, `CLOCK_BOOTTIME` in nanoseconds.
+    pub(crate) fn set_alive_until(&self, boot_ns: u64) {
+        self.0.agent_until.set(boot_ns);
     }
 
     /// The state of this experiment is the keeper's to sweep when the agent ends without having done so.
@@ -106,8 +138,10 @@ impl Keeper {
     pub(crate) async fn find(&self, job: Job) -> anyhow::Result<Existing> {
         let target = self.0.next.fetch_add(1, Ordering::Relaxed);
         let (sender, progress) = watch::channel(Progress::default());
-        self.targets().insert(target, sender);
-        let mut existing = Existing { target, keeper: self.clone(), progress };
+        let (responder, for_responder) = mpsc::unbounded_channel();
+        self.targets().insert(target, Target { progress: sender, for_responder: responder });
+        let for_responder = Some(for_responder);
+        let mut existing = Existing { target, keeper: self.clone(), progress, for_responder };
         self.order(Order::Find { target, job })?;
         existing.reach(Stage::Found, FIND_WITHIN).await.context("looking at existing connections")?;
         Ok(existing)
@@ -117,7 +151,7 @@ impl Keeper {
         self.0.orders.send(order).context("the keeper is gone")
     }
 
-    fn targets(&self) -> std::sync::MutexGuard<'_, HashMap<u32, watch::Sender<Progress>>> {
+    fn targets(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Target>> {
         self.0.targets.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -138,8 +172,21 @@ async fn receive(channel: Arc<Channel>, keeper: std::sync::Weak<Inner>) {
         let targets = || inner.targets.lock().unwrap_or_else(PoisonError::into_inner);
         match report {
             Ok(Some((Report::Progress { target, progress }, _))) => {
-                if let Some(sender) = targets().get(&target) {
-                    sender.send_replace(progress);
+                if let Some(target) = targets().get(&target) {
+                    target.progress.send_replace(progress);
+                }
+            }
+            Ok(Some((Report::Carry { target, connection, origin }, Some(stream)))) => {
+                if let Some(target) = targets().get(&target) {
+                    let carry = ForResponder::Carry { connection, origin, stream };
+                    // A fault that was given up ends the stream.
+                    let _given_up = target.for_responder.send(carry);
+                }
+            }
+            Ok(Some((Report::Carry { .. }, None))) => log::warn!("the keeper sent no stream"),
+            Ok(Some((Report::Release { target, connection }, _))) => {
+                if let Some(target) = targets().get(&target) {
+                    let _given_up = target.for_responder.send(ForResponder::Release { connection });
                 }
             }
             Ok(Some((Report::Warning(text), _))) => log::warn!("{text}"),
@@ -155,6 +202,13 @@ async fn receive(channel: Arc<Channel>, keeper: std::sync::Weak<Inner>) {
 // === impl Existing ===
 
 impl Existing {
+    /// From here on the responder serves what is taken.
+    pub(crate) fn serve_with(&mut self, adopter: Adopter) {
+        if let Some(inbox) = self.for_responder.take() {
+            tokio::spawn(serve(inbox, adopter, self.keeper.clone()));
+        }
+    }
+
     /// The fault is on: the keeper does with them what the job says, and has begun when this returns.
     pub(crate) async fn start(&mut self) -> anyhow::Result<()> {
         self.keeper.order(Order::Start { target: self.target })?;
@@ -181,6 +235,41 @@ impl Existing {
         match &progress.error {
             Some(why) => bail!("{why}"),
             None => Ok(()),
+        }
+    }
+}
+
+/// Serves taken connections, and gives them back when the keeper asks.
+async fn serve(mut inbox: mpsc::UnboundedReceiver<ForResponder>, adopter: Adopter, keeper: Keeper) {
+    let mut adopted: HashMap<u64, Arc<Adopted>> = HashMap::new();
+    while let Some(order) = inbox.recv().await {
+        match order {
+            ForResponder::Carry { connection, origin, stream } => {
+                let stream = std::os::unix::net::UnixStream::from(stream);
+                match UnixStream::from_std(stream) {
+                    Ok(stream) => {
+                        adopted.insert(connection, Arc::new(adopter.adopt(stream, origin)));
+                    }
+                    // The keeper learns it from the end of the stream.
+                    Err(why) => log::warn!("serving an existing connection: {why}"),
+                }
+            }
+            ForResponder::Release { connection } => {
+                let Some(asked) = adopted.get(&connection).map(Arc::clone) else {
+                    // A keeper that is gone needs no answer.
+                    let _gone = keeper.order(Order::Released { connection, released: Released::Ended });
+                    continue;
+                };
+                let keeper = keeper.clone();
+                tokio::spawn(async move {
+                    let released = match asked.release().await {
+                        httpfault_responder::Released::AtRest => Released::AtRest,
+                        httpfault_responder::Released::Busy => Released::Busy,
+                        httpfault_responder::Released::Ended => Released::Ended,
+                    };
+                    let _gone = keeper.order(Order::Released { connection, released });
+                });
+            }
         }
     }
 }

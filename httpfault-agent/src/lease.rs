@@ -17,7 +17,7 @@ use anyhow::Context as _;
 use httpfault_responder::Stats;
 use tokio::{sync::Notify, task::AbortHandle};
 
-use crate::{clock::boot_ns, datapath::LeaseWords};
+use crate::{clock::boot_ns, datapath::LeaseWords, keeper::Keeper};
 
 /// How long the kernel steers without a renewal. Traffic is back within 3 s of a SIGSTOP.
 const LEASE: Duration = Duration::from_secs(2);
@@ -34,12 +34,14 @@ pub(crate) struct Heart {
     pulse: AbortHandle,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Body {
     leases: Mutex<Vec<Arc<Lease>>>,
     /// When the runtime was last seen to make progress.
     pulse: AtomicU64,
     stopped: AtomicBool,
+    /// Looks after existing connections for as long as this beats.
+    keeper: Keeper,
 }
 
 /// The lease of one fault.
@@ -56,8 +58,14 @@ pub(crate) struct Lease {
 
 impl Heart {
     /// Starts the thread, and the task by which it sees that the runtime makes progress.
-    pub(crate) fn start() -> anyhow::Result<Self> {
-        let body = Arc::new(Body { pulse: AtomicU64::new(boot_ns()), ..Body::default() });
+    pub(crate) fn start(keeper: Keeper) -> anyhow::Result<Self> {
+        let body = Arc::new(Body {
+            leases: Mutex::default(),
+            pulse: AtomicU64::new(boot_ns()),
+            stopped: AtomicBool::new(false),
+            keeper,
+        });
+        body.tell_keeper(boot_ns());
         let beating = Arc::clone(&body);
         thread::Builder::new()
             .name("heart".into())
@@ -97,9 +105,16 @@ impl Body {
             let now = boot_ns();
             let silence = now.saturating_sub(self.pulse.load(Ordering::Relaxed));
             let progress = u128::from(silence) < SILENCE.as_nanos();
+            if progress {
+                self.tell_keeper(now);
+            }
             self.leases().retain(|lease| lease.holds(now, progress));
             thread::park_timeout(BEAT);
         }
+    }
+
+    fn tell_keeper(&self, now: u64) {
+        self.keeper.set_alive_until(now + u64::try_from(LEASE.as_nanos()).unwrap_or(0));
     }
 
     fn leases(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Lease>>> {

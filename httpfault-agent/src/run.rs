@@ -67,7 +67,7 @@ pub(crate) async fn run(
     keeper.sweep(&spec.experiment_id)?;
     let run = Run {
         spec: Arc::new(spec.clone()),
-        heart: Arc::new(Heart::start()?),
+        heart: Arc::new(Heart::start(keeper.clone())?),
         keeper,
         log_steering: args.output.log_steering,
         stop: CancellationToken::new(),

@@ -101,6 +101,11 @@ pub(crate) fn name_of(pid: u32) -> String {
 }
 
 impl Held {
+    /// Its number in the process that holds it.
+    pub(crate) fn descriptor(self) -> i32 {
+        self.fd
+    }
+
     /// A second descriptor of the same socket. Give it back (drop it) at once: while it is open the application's own
     /// close() does not close the connection.
     pub(crate) fn borrow(self) -> anyhow::Result<Socket> {

@@ -7,6 +7,8 @@
 use std::{
     io, mem,
     os::fd::{AsFd, AsRawFd, OwnedFd},
+    ptr::NonNull,
+    sync::atomic::{AtomicU64, Ordering},
 };
 
 use tokio::io::{Interest, unix::AsyncFd};
@@ -39,6 +41,41 @@ pub(crate) fn async_fd(descriptor: OwnedFd, interest: Interest) -> io::Result<As
 pub(crate) fn fork() -> io::Result<bool> {
     // SAFETY: with one thread no lock is held by another one, which is what makes code after fork() unsafe.
     Ok(unsafe { nix::unistd::fork() }?.is_child())
+}
+
+/// A word that two processes share, one of which is forked from the other.
+#[derive(Debug)]
+pub(crate) struct SharedWord(NonNull<AtomicU64>);
+
+// SAFETY: an atomic may be used from every thread, and the mapping is never taken away.
+unsafe impl Send for SharedWord {}
+// SAFETY: as above.
+unsafe impl Sync for SharedWord {}
+
+impl SharedWord {
+    /// Zero. Shared with processes that are forked from this one afterwards.
+    pub(crate) fn new() -> io::Result<Self> {
+        use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous};
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: a new mapping, at an address that the kernel chooses.
+        let page = unsafe {
+            mmap_anonymous(std::ptr::null_mut(), size_of::<AtomicU64>(), access, MapFlags::SHARED)
+        }?;
+        NonNull::new(page.cast()).map(Self).ok_or_else(|| io::Error::other("the kernel mapped nothing"))
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.word().load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set(&self, value: u64) {
+        self.word().store(value, Ordering::Relaxed);
+    }
+
+    fn word(&self) -> &AtomicU64 {
+        // SAFETY: the mapping is page-aligned, zeroed, and lives as long as the process.
+        unsafe { self.0.as_ref() }
+    }
 }
 
 /// Whether a socket filter is attached to a socket. The kernel gives out the instructions of a classic one, and refuses

@@ -43,5 +43,5 @@ mod responder;
 
 pub use adopted::{Adopted, Ending, Released};
 pub use config::{Config, Connecting, Destination, Limits, Upstream};
-pub use responder::{FinishReport, Responder, start};
+pub use responder::{Adopter, FinishReport, Responder, start};
 pub use stats::Stats;

@@ -28,6 +28,13 @@ pub struct Responder {
     acceptors: Vec<AbortOnDropHandle<Late>>,
 }
 
+/// A handle by which a responder is given connections that were not accepted. It keeps no responder alive.
+#[derive(Clone)]
+pub struct Adopter {
+    context: Arc<Context>,
+    connections: TaskTracker,
+}
+
 /// What became of the connections that were open when the fault was over. Units: connections.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FinishReport {
@@ -80,17 +87,9 @@ impl Responder {
         self.context.life.reach(Phase::Left);
     }
 
-    /// Serves a connection that was not accepted: `stream` carries the bytes of one that the application had, from the
-    /// beginning of an HTTP/1 request, and `origin` is the address that its client connected to.
-    ///
-    /// It is served, counted and ended like the others, with two differences: its client is not told when the fault is
-    /// over, and it can be asked back between two requests, also after that. Release adopted connections before
-    /// [`Responder::finish`], which waits for them too.
-    pub fn adopt(&self, stream: UnixStream, origin: SocketAddr) -> Adopted {
-        let (adopted, asked) = adopted::pair();
-        let serve = |seat| connection::serve_adopted(stream, Arc::clone(&self.context), origin, seat, asked);
-        spawn(serve, None, &self.context, &self.connections);
-        adopted
+    /// Takes connections that were not accepted.
+    pub fn adopter(&self) -> Adopter {
+        Adopter { context: Arc::clone(&self.context), connections: self.connections.clone() }
     }
 
     /// Leaves, waits at most `grace` for connections to end, closes idle ones in order, empties the accept queue,
@@ -145,6 +144,21 @@ impl Responder {
 
     fn count(&self, doing: Doing) -> u64 {
         self.context.life.count(doing)
+    }
+}
+
+impl Adopter {
+    /// Serves a connection that was not accepted: `stream` carries the bytes of one that the application had, from the
+    /// beginning of an HTTP/1 request, and `origin` is the address that its client connected to.
+    ///
+    /// It is served, counted and ended like the others, with two differences: its client is not told when the fault is
+    /// over, and it can be asked back between two requests, also after that. Release adopted connections before
+    /// [`Responder::finish`], which waits for them too.
+    pub fn adopt(&self, stream: UnixStream, origin: SocketAddr) -> Adopted {
+        let (adopted, asked) = adopted::pair();
+        let serve = |seat| connection::serve_adopted(stream, Arc::clone(&self.context), origin, seat, asked);
+        spawn(serve, None, &self.context, &self.connections);
+        adopted
     }
 }
 

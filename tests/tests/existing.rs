@@ -254,3 +254,84 @@ fn reset_spares_new_connections() -> Result<()> {
     assert_eq!(counters(agent)?.existing_reset, 0);
     Ok(())
 }
+
+/// Requests on connections that existed before get the fault on them, and afterwards the application's answers.
+#[test]
+fn take_answers_in_place_and_gives_back() -> Result<()> {
+    let site = Site::take("take")?;
+    let mut pool = pool(&site, 6)?;
+    let id = experiment("take");
+    let agent = site.inject(&id, &["--existing-connections", "take"])?;
+    for connection in &mut pool {
+        for _ in 0..3 {
+            assert_faulted(&connection.get("/")?, &id);
+        }
+        assert_faulted(&connection.ask("POST", "/upload", &[], &[b'u'; 300_000])?, &id);
+    }
+    let mut idle = pool.pop().context("one that says nothing more")?;
+    let counters = counters(agent)?;
+    for connection in pool.iter_mut().chain([&mut idle]) {
+        assert!(connection.get("/")?.is_real());
+        assert!(connection.ask("POST", "/upload", &[], &[b'u'; 300_000])?.is_real());
+    }
+    let existing = (counters.existing_found, counters.existing_taken, counters.existing_given_back);
+    assert_eq!(existing, (6, 6, 6), "{counters:?}");
+    assert_eq!((counters.existing_escaped, counters.faulted), (0, 24), "{counters:?}");
+    Ok(())
+}
+
+/// From the moment the fault counts as on until it counts as removed every answer on every connection is the fault, and
+/// no connection is closed.
+#[test]
+fn take_under_load_loses_and_closes_nothing() -> Result<()> {
+    let site = Site::take("takeload")?;
+    for pause in [0, 5] {
+        let plan = load::Plan::new(site.v4(), 16, Style::KeepAlive).pause(Duration::from_millis(pause));
+        let load = Load::start(&site.client, plan);
+        load.await_real(100)?;
+        let mut faulted = Vec::new();
+        for _ in 0..3 {
+            let id = experiment("takeload");
+            let agent = site.inject(&id, &["--existing-connections", "take"])?;
+            let on = Instant::now();
+            load.await_faults(200)?;
+            let off = Instant::now();
+            let counters = counters(agent)?;
+            faulted.push((on, off));
+            assert_eq!((counters.existing_found, counters.existing_taken), (16, 16), "{counters:?}");
+            assert_eq!(counters.existing_given_back, 16, "{counters:?}");
+            load.await_real(200)?;
+        }
+        let tally = load.stop()?;
+        assert!(tally.lost().is_empty(), "pause {pause} ms: {} {:?}", tally.summary(), tally.lost());
+        assert_eq!(tally.count(Outcome::Retried), 0, "pause {pause} ms: {}", tally.summary());
+        for (on, off) in faulted {
+            let real = |sample: &&load::Sample| {
+                sample.outcome == Outcome::Real && sample.sent >= on && sample.ended <= off
+            };
+            assert_eq!(tally.samples.iter().filter(real).count(), 0, "pause {pause} ms: {}", tally.summary());
+        }
+    }
+    Ok(())
+}
+
+/// A request of which only some are to be faulted goes the same way as on every other connection.
+#[test]
+fn take_spares_what_is_spared() -> Result<()> {
+    let site = Site::take("takespare")?;
+    let mut pool = pool(&site, 2)?;
+    let id = experiment("takespare");
+    let agent = site.inject(&id, &["--existing-connections", "take", "--path", "/api"])?;
+    for connection in &mut pool {
+        assert_faulted(&connection.get("/api/x")?, &id);
+        assert!(connection.get("/")?.is_real());
+        assert_faulted(&connection.get("/api/x")?, &id);
+    }
+    let counters = counters(agent)?;
+    assert_eq!((counters.faulted, counters.spared), (4, 2), "{counters:?}");
+    assert_eq!((counters.existing_taken, counters.existing_given_back), (2, 2), "{counters:?}");
+    for connection in &mut pool {
+        assert!(connection.get("/")?.is_real());
+    }
+    Ok(())
+}

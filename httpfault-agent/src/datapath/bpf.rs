@@ -18,6 +18,7 @@ use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 const MAP_CREATE: libc::c_int = 0;
 const MAP_UPDATE_ELEM: libc::c_int = 2;
 const PROG_LOAD: libc::c_int = 5;
+const PROG_ATTACH: libc::c_int = 8;
 const PROG_QUERY: libc::c_int = 16;
 const MAP_FREEZE: libc::c_int = 22;
 const LINK_CREATE: libc::c_int = 28;
@@ -98,6 +99,14 @@ struct ProgQuery {
     ids: u64,
     count: u32,
     pad: u32,
+}
+
+#[repr(C)]
+struct ProgAttach {
+    target: RawFd,
+    program: RawFd,
+    attach: u32,
+    flags: u32,
 }
 
 #[repr(C)]
@@ -230,6 +239,20 @@ pub(super) fn link(program: impl AsFd, target: impl AsFd, attach: u32) -> io::Re
     };
     // SAFETY: the attributes hold no address.
     unsafe { descriptor(LINK_CREATE, &mut attr) }
+}
+
+/// Attaches a verdict to a map of sockets. It goes with the map.
+pub(super) fn attach_verdict(program: impl AsFd, sockets: impl AsFd) -> io::Result<()> {
+    // BPF_SK_SKB_STREAM_VERDICT
+    const STREAM_VERDICT: u32 = 5;
+    let mut attr = ProgAttach {
+        target: sockets.as_fd().as_raw_fd(),
+        program: program.as_fd().as_raw_fd(),
+        attach: STREAM_VERDICT,
+        flags: 0,
+    };
+    // SAFETY: the attributes hold no address.
+    unsafe { call(PROG_ATTACH, &mut attr) }.map(drop)
 }
 
 /// Attaches a program to a socket as its filter; an earlier filter is replaced.

@@ -1,10 +1,11 @@
 //! The kernel programs of existing connections: the gate on each of them, and the notes that they leave.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 
 use anyhow::Context as _;
-use aya::maps::{Array, HashMap, MapData, RingBuf};
+use aya::maps::{Array, HashMap, MapData, RingBuf, SockHash};
 use httpfault_common::abi::existing::{Leases, Note, Watched, map, program};
+use socket2::Socket;
 
 use super::{
     bpf,
@@ -16,6 +17,10 @@ pub(crate) struct Gates {
     object: Object,
     watched: HashMap<MapData, u64, Watched>,
     corks: HashMap<MapData, u64, u64>,
+    taken: SockHash<MapData, u64>,
+    hole: SockHash<MapData, u64>,
+    /// The two ends of the hole's connection: a socket leaves its map when it is closed.
+    hole_ends: Vec<Socket>,
     leases: Array<MapData, Leases>,
 }
 
@@ -24,12 +29,14 @@ pub(crate) struct Notes(RingBuf<MapData>);
 
 impl Gates {
     pub(crate) fn load() -> anyhow::Result<(Self, Notes)> {
-        let object = Object::load(&EXISTING_CONNECTIONS, &[program::GATE], false)?;
+        let object = Object::load(&EXISTING_CONNECTIONS, &[program::GATE, program::VERDICT], false)?;
         let watched = object.map(map::WATCHED)?;
         let corks = object.map(map::CORKS)?;
+        let taken = object.map(map::TAKEN)?;
+        let hole = object.map(map::HOLE)?;
         let leases = object.map(map::LEASES)?;
         let notes = object.map(map::NOTES)?;
-        Ok((Self { object, watched, corks, leases }, Notes(notes)))
+        Ok((Self { object, watched, corks, taken, hole, hole_ends: Vec::new(), leases }, Notes(notes)))
     }
 
     /// Puts the gate on a connection. The entry is there first, so that no segment goes by unseen.
@@ -64,6 +71,41 @@ impl Gates {
         // Absent is what is wanted.
         let _absent = self.watched.remove(&cookie);
         let _absent = self.corks.remove(&cookie);
+    }
+
+    /// Refuses a connection's payload until then, `CLOCK_BOOTTIME` in nanoseconds.
+    pub(crate) fn cork(&mut self, cookie: u64, until_ns: u64) -> anyhow::Result<()> {
+        self.corks.insert(cookie, until_ns, 0).context("corking an existing connection")
+    }
+
+    pub(crate) fn uncork(&mut self, cookie: u64) {
+        // Absent is what is wanted.
+        let _absent = self.corks.remove(&cookie);
+    }
+
+    /// Attaches the verdict to the connections that are taken from here on.
+    pub(crate) fn attach_verdict(&mut self) -> anyhow::Result<()> {
+        let taken = self.object.descriptor(map::TAKEN)?;
+        bpf::attach_verdict(self.object.program(program::VERDICT)?, taken).context("attaching httpfault_take")
+    }
+
+    /// From here on what the client sends goes to the notes.
+    pub(crate) fn take(&mut self, socket: &Socket, cookie: u64) -> anyhow::Result<()> {
+        self.taken.insert(cookie, socket.as_raw_fd(), 0).context("taking an existing connection")
+    }
+
+    /// From here on it goes to the application again. A connection that is closed went by itself.
+    pub(crate) fn untake(&mut self, cookie: u64) {
+        let _gone = self.taken.remove(&cookie);
+    }
+
+    /// The socket that swallows what is redirected to it, and its peer.
+    pub(crate) fn dig_hole(&mut self, hole: Socket, peer: Socket, key: u64) -> anyhow::Result<()> {
+        self.hole
+            .insert(key, hole.as_raw_fd(), 0)
+            .context("making the socket that swallows what was taken")?;
+        self.hole_ends.extend([hole, peer]);
+        Ok(())
     }
 
     /// Renews the lease of the gates.

@@ -3,6 +3,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -17,15 +18,24 @@ use super::{
     Tally, drain,
     judge::{History, Sample, Verdict},
     reset::reset,
+    take::is_event_loop,
 };
-use crate::{clock::boot_ns, datapath::existing::Gates, sockets::Held, sys};
+use crate::{
+    clock::boot_ns,
+    datapath::existing::Gates,
+    sockets::{Held, canonical},
+    sys,
+};
 
 /// How long the application may take to close after its input ended, before its client is told directly.
 const CLOSE_WITHIN: Duration = Duration::from_millis(50);
 /// The same where a request slipped in meanwhile and may be being answered.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
-/// `TCP_ESTABLISHED` in include/net/tcp_states.h.
+/// How long one that was in the middle of a request is not taken again.
+const TAKE_AGAIN: Duration = Duration::from_millis(500);
+/// `TCP_ESTABLISHED` and `TCP_CLOSE_WAIT` in include/net/tcp_states.h.
 const ESTABLISHED: u8 = 1;
+const CLOSE_WAIT: u8 = 8;
 
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -33,6 +43,10 @@ pub(super) struct Connection {
     held: Held,
     history: History,
     stage: Stage,
+    taken: bool,
+    given_back: bool,
+    /// Not before then, where it was tried in vain.
+    take_again: Option<Instant>,
     /// What the gate had seen when the fault came on, and what it saw last.
     before: Watched,
     seen: Watched,
@@ -42,6 +56,8 @@ pub(super) struct Connection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Watched,
+    /// Its requests are answered in place.
+    Taken,
     /// Its application's input was ended, after that many payloads.
     Ending {
         at: Instant,
@@ -78,6 +94,9 @@ impl Connection {
             held,
             history: History::default(),
             stage: Stage::Watched,
+            taken: false,
+            given_back: false,
+            take_again: None,
             before: Watched::default(),
             seen: Watched::default(),
         }))
@@ -108,7 +127,9 @@ impl Connection {
         self.seen = gates.seen(self.cookie).unwrap_or(self.seen);
         let done = match mode {
             None | Some(ExistingConnections::Keep) => Ok(()),
-            Some(ExistingConnections::Drain) => self.drain(&socket),
+            Some(ExistingConnections::Auto | ExistingConnections::Take | ExistingConnections::Drain) => {
+                self.drain(&socket)
+            }
             Some(ExistingConnections::Reset) => self.reset(&socket),
         };
         match done {
@@ -142,7 +163,7 @@ impl Connection {
                 self.stage = Stage::Ended;
                 drain::end(socket)
             }
-            Stage::GoneAway | Stage::Ended | Stage::Reset => Ok(()),
+            Stage::Taken | Stage::GoneAway | Stage::Ended | Stage::Reset => Ok(()),
         }
     }
 
@@ -176,6 +197,7 @@ impl Connection {
         match self.stage {
             Stage::Ending { .. } | Stage::Ended | Stage::GoneAway => tally.drained += 1,
             Stage::Reset => tally.reset += 1,
+            Stage::Taken => {}
             Stage::Watched => match self.seen.kind {
                 kind::TLS => tally.tls += 1,
                 kind::WEBSOCKET => tally.websocket += 1,
@@ -183,6 +205,8 @@ impl Connection {
                 _ => {}
             },
         }
+        tally.taken += u64::from(self.taken);
+        tally.given_back += u64::from(self.given_back);
         tally.escaped += self.seen.requests.saturating_sub(self.before.requests);
     }
 
@@ -190,8 +214,46 @@ impl Connection {
         self.seen = gates.seen(self.cookie).unwrap_or(self.seen);
     }
 
-    fn borrow(&self) -> Option<Socket> {
+    pub(super) fn borrow(&self) -> Option<Socket> {
         borrow(self.held, self.cookie)
+    }
+
+    pub(super) fn held(&self) -> Held {
+        self.held
+    }
+
+    /// Whether its requests may be answered in place: HTTP/1, or nothing that is known yet.
+    pub(super) fn may_be_taken(&self, blocking_too: bool) -> bool {
+        self.stage == Stage::Watched
+            && [kind::UNKNOWN, kind::HTTP1, kind::OTHER].contains(&self.seen.kind)
+            && self.take_again.is_none_or(|at| at <= Instant::now())
+            && (blocking_too || self.borrow().is_some_and(|socket| is_event_loop(&socket)))
+    }
+
+    pub(super) fn was_taken(&mut self) {
+        self.stage = Stage::Taken;
+        self.taken = true;
+    }
+
+    /// It could not be taken for a reason that stays.
+    pub(super) fn not_again(&mut self) {
+        self.take_again = Instant::now().checked_add(Duration::from_secs(3_600));
+    }
+
+    /// It was taken, and what came first was no request.
+    pub(super) fn is_foreign(&mut self) {
+        self.stage = Stage::Watched;
+        self.history = History::default();
+        self.take_again = Instant::now().checked_add(TAKE_AGAIN);
+    }
+
+    /// Between two requests; false where its application has closed it meanwhile.
+    pub(super) fn was_given_back(&mut self) -> bool {
+        let there = self.borrow().is_some();
+        self.stage = if there { Stage::Watched } else { Stage::Ended };
+        self.given_back = there;
+        self.history = History::default();
+        there
     }
 
     fn sample(&self, socket: &Socket) -> io::Result<Sample> {
@@ -214,6 +276,16 @@ impl Connection {
 fn borrow(held: Held, cookie: u64) -> Option<Socket> {
     let socket = held.borrow().ok()?;
     (socket.cookie().ok()? == cookie).then_some(socket)
+}
+
+/// The address that the client connected to.
+pub(super) fn local_of(socket: &Socket) -> Option<SocketAddr> {
+    socket.local_addr().ok()?.as_socket().map(canonical)
+}
+
+/// Whether answers can be sent on it.
+pub(super) fn is_open(socket: &Socket) -> bool {
+    sys::tcp_info(socket).is_ok_and(|info| [ESTABLISHED, CLOSE_WAIT].contains(&info.tcpi_state))
 }
 
 fn is_established(socket: &Socket) -> bool {

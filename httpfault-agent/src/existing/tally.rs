@@ -13,6 +13,11 @@ pub(crate) struct Tally {
     pub(crate) websocket: u64,
     pub(crate) not_http: u64,
     pub(crate) still_open: u64,
+    /// Taken, that is answered in place, and of those: given back to the application, and cut because an answer did not
+    /// end in its time.
+    pub(crate) taken: u64,
+    pub(crate) given_back: u64,
+    pub(crate) cut: u64,
     /// Requests that the application got over them while the fault was on.
     pub(crate) escaped: u64,
     /// Those that could not be looked after, and why the first of them could not.
@@ -27,6 +32,8 @@ impl Tally {
         counters.existing_found = self.found;
         counters.existing_drained = self.drained;
         counters.existing_reset = self.reset;
+        counters.existing_taken = self.taken;
+        counters.existing_given_back = self.given_back;
         counters.existing_tls = self.tls;
         counters.existing_websocket = self.websocket;
         counters.existing_not_http = self.not_http;

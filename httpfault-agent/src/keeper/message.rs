@@ -1,9 +1,11 @@
 //! What the agent and its keeper say to each other.
 
+use std::net::SocketAddr;
+
 use httpfault_common::contract::ExperimentId;
 use serde::{Deserialize, Serialize};
 
-use crate::existing::{Job, Stage, Tally};
+use crate::existing::{Job, Released, Stage, Tally};
 
 /// Agent to keeper.
 #[derive(Debug, Serialize, Deserialize)]
@@ -17,6 +19,8 @@ pub(super) enum Order {
     Start { target: u32 },
     /// The fault is over: let go of them. Answered by a [`Stage::Settled`].
     Settle { target: u32 },
+    /// The answer to [`Report::Release`].
+    Released { connection: u64, released: Released },
 }
 
 /// Keeper to agent.
@@ -25,6 +29,10 @@ pub(super) enum Order {
 pub(super) enum Report {
     /// Where a target's connections stand.
     Progress { target: u32, progress: Progress },
+    /// Requests of a taken connection arrive on the stream that comes with this; its client connected to `origin`.
+    Carry { target: u32, connection: u64, origin: SocketAddr },
+    /// Let go of it, if it is between two requests.
+    Release { target: u32, connection: u64 },
     /// Something for the agent's log.
     Warning(String),
 }

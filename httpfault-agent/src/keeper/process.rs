@@ -1,7 +1,13 @@
 //! The keeper's own process.
 
 use std::{
-    cell::RefCell, collections::HashMap, fs::File, os::fd::OwnedFd, process::ExitCode, rc::Rc, time::Duration,
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    fs::File,
+    os::fd::{AsFd as _, OwnedFd},
+    process::ExitCode,
+    rc::Rc,
+    time::Duration,
 };
 
 use anyhow::{Context as _, ensure};
@@ -9,7 +15,7 @@ use httpfault_common::{abi::existing::Leases, contract::ExperimentId};
 use rustix::process::{PidfdFlags, getppid, pidfd_open, setsid};
 use tokio::{
     io::{Interest, unix::AsyncFd},
-    sync::mpsc,
+    sync::{mpsc, oneshot},
     task::{JoinSet, LocalSet},
     time::{MissedTickBehavior, interval, timeout},
 };
@@ -21,9 +27,10 @@ use super::{
 };
 use crate::{
     clock::boot_ns,
-    datapath::existing::{Gates, Notes},
-    existing::{self, Shared, Stage, Tally},
-    state, sys,
+    datapath::existing::Gates,
+    existing::{self, Released, Request, Shared, Stage, Tally, self_test},
+    state,
+    sys::{self, SharedWord},
 };
 
 /// How long gates refuse anything without a beat of the keeper.
@@ -41,7 +48,7 @@ pub(crate) fn run(end: End) -> ExitCode {
     }
 }
 
-fn try_run(End { descriptor, agent }: End) -> anyhow::Result<()> {
+fn try_run(End { descriptor, agent, agent_until }: End) -> anyhow::Result<()> {
     setsid().context("leaving the agent's session")?;
     // An inherited pipe would keep the SSM command open for as long as the keeper lives.
     let null = File::options().read(true).write(true).open("/dev/null")?;
@@ -56,7 +63,7 @@ fn try_run(End { descriptor, agent }: End) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async {
         let channel = Rc::new(Channel::new(descriptor)?);
-        let mut desk = Desk::new(Rc::clone(&channel));
+        let mut desk = Desk::new(Rc::clone(&channel), Rc::new(agent_until));
         let ended = desk.serve(&channel).await;
         desk.close().await;
         let pidfd = sys::async_fd(pidfd, Interest::READABLE)?;
@@ -75,9 +82,18 @@ fn sweep(experiment: &ExperimentId) -> anyhow::Result<()> {
     }
 }
 
+/// A report, and the descriptor that goes with it.
+type Outgoing = (Report, Option<OwnedFd>);
+
+/// Who waits for the responder's answer, by connection.
+type Releases = Rc<RefCell<HashMap<u64, oneshot::Sender<Released>>>>;
+
 /// Where orders arrive and reports leave.
 struct Desk {
-    reports: mpsc::UnboundedSender<Report>,
+    reports: mpsc::UnboundedSender<Outgoing>,
+    releases: Releases,
+    /// Until when the agent lives, as it says.
+    agent_until: Rc<SharedWord>,
     targets: HashMap<u32, mpsc::UnboundedSender<existing::Order>>,
     tasks: JoinSet<()>,
     /// Made when the first target comes.
@@ -86,17 +102,26 @@ struct Desk {
 }
 
 impl Desk {
-    fn new(channel: Rc<Channel>) -> Self {
-        let (reports, mut outbox) = mpsc::unbounded_channel();
+    fn new(channel: Rc<Channel>, agent_until: Rc<SharedWord>) -> Self {
+        let (reports, mut outbox) = mpsc::unbounded_channel::<Outgoing>();
         tokio::task::spawn_local(async move {
-            while let Some(report) = outbox.recv().await {
+            while let Some((report, descriptor)) = outbox.recv().await {
+                let descriptor = descriptor.as_ref().map(OwnedFd::as_fd);
                 // An agent that is gone needs no report.
-                if channel.send(&report, None).await.is_err() {
+                if channel.send(&report, descriptor).await.is_err() {
                     return;
                 }
             }
         });
-        Self { reports, targets: HashMap::new(), tasks: JoinSet::new(), shared: None, experiment: None }
+        Self {
+            reports,
+            releases: Releases::default(),
+            agent_until,
+            targets: HashMap::new(),
+            tasks: JoinSet::new(),
+            shared: None,
+            experiment: None,
+        }
     }
 
     /// Carries orders out until the agent is gone.
@@ -107,6 +132,12 @@ impl Desk {
                 Order::Find { target, job } => self.find(target, job),
                 Order::Start { target } => self.tell(target, existing::Order::Start),
                 Order::Settle { target } => self.tell(target, existing::Order::Settle),
+                Order::Released { connection, released } => {
+                    if let Some(asker) = self.releases.borrow_mut().remove(&connection) {
+                        // One that waited too long asks again.
+                        let _late = asker.send(released);
+                    }
+                }
             }
         }
         Ok(())
@@ -117,7 +148,7 @@ impl Desk {
         let report = move |stage: Stage, tally: &Tally, error: Option<String>| {
             let progress = Progress { stage, tally: tally.clone(), error };
             // An agent that is gone needs no report.
-            let _gone = reports.send(Report::Progress { target, progress });
+            let _gone = reports.send((Report::Progress { target, progress }, None));
         };
         let shared = match self.shared() {
             Ok(shared) => shared,
@@ -133,7 +164,7 @@ impl Desk {
                     last = (stage, tally.clone());
                 }
             };
-            if let Err(why) = existing::look_after(job, shared, inbox, &mut changed).await {
+            if let Err(why) = existing::look_after(target, job, shared, inbox, &mut changed).await {
                 report(last.0, &last.1, Some(format!("{why:#}")));
             }
         });
@@ -146,8 +177,13 @@ impl Desk {
         }
     }
 
-    /// Lets go of everything.
+    /// Lets go of everything; the agent is gone.
     async fn close(&mut self) {
+        if let Some(shared) = &self.shared {
+            shared.agent_until.set(0);
+        }
+        self.agent_until.set(0);
+        self.releases.borrow_mut().clear();
         for target in self.targets.keys() {
             self.tell(*target, existing::Order::Settle);
         }
@@ -158,51 +194,83 @@ impl Desk {
         if let Some(shared) = &self.shared {
             return Ok(Rc::clone(shared));
         }
-        let (mut gates, notes) = Gates::load()?;
-        beat(&mut gates)?;
-        let shared = Rc::new(Shared { gates: RefCell::new(gates), listeners: RefCell::default() });
-        tokio::task::spawn_local(keep_beating(Rc::clone(&shared), self.reports.clone()));
-        let notes = sys::async_fd(NotesFd::new(&notes)?.0, Interest::READABLE).map(|ready| (ready, notes))?;
-        tokio::task::spawn_local(dispatch(notes, Rc::clone(&shared)));
+        let (mut gates, mut notes) = Gates::load()?;
+        // For the test that takes a connection.
+        let until = boot_ns() + u64::try_from(LEASE.as_nanos())?;
+        gates.renew(Leases { keeper_until_ns: until, agent_until_ns: until })?;
+        let take = self_test::prepare(&mut gates, &mut notes).map_err(|why| {
+            format!("connections can't be answered in place on this host, and are drained: {why:#}")
+        });
+        let ready = sys::async_fd(notes.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
+        let (requests, asked) = mpsc::unbounded_channel();
+        let shared = Rc::new(Shared {
+            gates: RefCell::new(gates),
+            listeners: RefCell::default(),
+            notes: RefCell::new(notes),
+            requests,
+            agent_until: Cell::new(0),
+            take,
+            auto_takes: existing::auto_takes(),
+        });
+        beat(&shared, &self.agent_until)?;
+        let beating = keep_beating(Rc::clone(&shared), Rc::clone(&self.agent_until), self.reports.clone());
+        tokio::task::spawn_local(beating);
+        tokio::task::spawn_local(dispatch(ready, Rc::clone(&shared)));
+        tokio::task::spawn_local(ask(asked, Rc::clone(&self.releases), self.reports.clone()));
         self.shared = Some(Rc::clone(&shared));
         Ok(shared)
     }
 }
 
-/// A descriptor of its own for the ring buffer's readiness.
-struct NotesFd(OwnedFd);
-
-impl NotesFd {
-    fn new(notes: &Notes) -> std::io::Result<Self> {
-        use std::os::fd::AsFd as _;
-        Ok(Self(notes.as_fd().try_clone_to_owned()?))
-    }
-}
-
 /// Hands the kernel's notes to the targets whose connections they are about.
-async fn dispatch((ready, mut notes): (AsyncFd<OwnedFd>, Notes), shared: Rc<Shared>) {
-    loop {
-        let Ok(mut guard) = ready.readable().await else { return };
+async fn dispatch(ready: AsyncFd<OwnedFd>, shared: Rc<Shared>) {
+    while let Ok(mut guard) = ready.readable().await {
         guard.clear_ready();
-        while let Some((note, bytes)) = notes.next() {
-            shared.deliver(note, bytes);
-        }
+        shared.pump();
     }
 }
 
-async fn keep_beating(shared: Rc<Shared>, reports: mpsc::UnboundedSender<Report>) {
+/// Hands the requests of targets to the agent.
+async fn ask(
+    mut asked: mpsc::UnboundedReceiver<Request>,
+    releases: Releases,
+    reports: mpsc::UnboundedSender<Outgoing>,
+) {
+    while let Some(request) = asked.recv().await {
+        let outgoing = match request {
+            Request::Carry { target, connection, origin, stream } => {
+                (Report::Carry { target, connection, origin }, Some(stream))
+            }
+            Request::Release { target, connection, answer } => {
+                releases.borrow_mut().insert(connection, answer);
+                (Report::Release { target, connection }, None)
+            }
+        };
+        // An agent that is gone is noticed by whoever waits for it.
+        let _gone = reports.send(outgoing);
+    }
+}
+
+async fn keep_beating(
+    shared: Rc<Shared>,
+    agent_until: Rc<SharedWord>,
+    reports: mpsc::UnboundedSender<Outgoing>,
+) {
     let mut beats = interval(BEAT);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         beats.tick().await;
-        if let Err(why) = beat(&mut shared.gates.borrow_mut()) {
+        if let Err(why) = beat(&shared, &agent_until) {
             // An agent that is gone needs no report.
-            let _gone = reports.send(Report::Warning(format!("{why:#}")));
+            let _gone = reports.send((Report::Warning(format!("{why:#}")), None));
         }
     }
 }
 
-fn beat(gates: &mut Gates) -> anyhow::Result<()> {
+/// Renews the lease of the gates; the agent's part of it is what the agent says.
+fn beat(shared: &Shared, agent_until: &SharedWord) -> anyhow::Result<()> {
     let keeper_until_ns = boot_ns() + u64::try_from(LEASE.as_nanos())?;
-    gates.renew(Leases { keeper_until_ns, agent_until_ns: 0 })
+    let agent_until_ns = agent_until.get();
+    shared.agent_until.set(agent_until_ns);
+    shared.gates.borrow_mut().renew(Leases { keeper_until_ns, agent_until_ns })
 }

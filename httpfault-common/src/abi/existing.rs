@@ -47,6 +47,8 @@ pub mod state {
     pub const CAPTURED: u32 = 3;
     /// Taken, but the first payload was no request: refused (the client sends it again) until it was given back.
     pub const FOREIGN: u32 = 4;
+    /// Payload that begins a request is refused (the client sends it again), so that the connection comes to rest.
+    pub const HELD: u32 = 5;
 }
 
 /// [`Watched::kind`], from the first bytes of the latest payload that could be told.

@@ -11,7 +11,7 @@ pub const DURATION: &str = "60";
 pub const MODIFY_RESPONSE_BODY: &str = "true";
 /// Of the selected requests.
 pub const PERCENT: &str = "100";
-pub const EXISTING_CONNECTIONS: &str = "drain";
+pub const EXISTING_CONNECTIONS: &str = "auto";
 
 #[cfg(test)]
 mod tests {

@@ -143,6 +143,12 @@ pub struct Counters {
     /// Connections of clients that were open when the fault started.
     #[serde(skip_serializing_if = "is_zero")]
     pub existing_found: u64,
+    /// Of them: taken, that is their requests were answered in place.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub existing_taken: u64,
+    /// Of those: given back to the application at the end.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub existing_given_back: u64,
     /// Of them: ended in order.
     #[serde(skip_serializing_if = "is_zero")]
     pub existing_drained: u64,

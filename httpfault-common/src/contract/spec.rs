@@ -73,8 +73,12 @@ impl fmt::Display for TargetSelector {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ExistingConnections {
-    /// Ended in order between two requests; what is not HTTP is left alone.
+    /// `take` where nothing was seen to be lost by it, `drain` elsewhere.
     #[default]
+    Auto,
+    /// HTTP/1 requests on them are answered in place, and each one is given back to the application at the end.
+    Take,
+    /// Ended in order between two requests; what is not HTTP is left alone.
     Drain,
     /// Left alone and counted.
     Keep,

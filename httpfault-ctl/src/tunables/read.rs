@@ -210,6 +210,8 @@ fn read_credentials(raw: &mut Raw) -> Credentials {
 /// Builds the spec and lets the contract check it, so that controller and agent never disagree on what is allowed.
 fn read_template(raw: &mut Raw, experiment: Option<ExperimentId>, seed: Option<u64>) -> Option<RunSpec> {
     let existing = [
+        ("auto", ExistingConnections::Auto),
+        ("take", ExistingConnections::Take),
         ("drain", ExistingConnections::Drain),
         ("keep", ExistingConnections::Keep),
         ("reset", ExistingConnections::Reset),
@@ -239,7 +241,7 @@ fn read_template(raw: &mut Raw, experiment: Option<ExperimentId>, seed: Option<u
             limit::MIN_DURATION_SECS..=limit::MAX_DURATION_SECS,
             " seconds",
         ),
-        existing_connections: raw.choice(&t::EXISTING_CONNECTIONS, &existing, ExistingConnections::Drain),
+        existing_connections: raw.choice(&t::EXISTING_CONNECTIONS, &existing, ExistingConnections::default()),
         fault: Fault {
             status: raw.number(&t::STATUS_CODE, 200..=599, " (one final status)"),
             replacement: modify.then_some(replacement),

@@ -79,7 +79,7 @@ tunables! {
     HEADERS = one("HEADERS", "headers", LineList, "", "Request headers that must all be there, 'Name: value'");
     EXCLUDE_PATHS = one("EXCLUDE_PATHS", "exclude-paths", CommaList, "", "Path prefixes that are spared");
     EXCLUDE_USER_AGENTS = one("EXCLUDE_USER_AGENTS", "exclude-user-agents", LineList, "", "Parts of User-Agent values that are spared, such as ELB-HealthChecker");
-    EXISTING_CONNECTIONS = one("EXISTING_CONNECTIONS", "existing-connections", Value, default::EXISTING_CONNECTIONS, "What becomes of connections that clients hold already: drain, keep or reset");
+    EXISTING_CONNECTIONS = one("EXISTING_CONNECTIONS", "existing-connections", Value, default::EXISTING_CONNECTIONS, "What becomes of connections that clients hold already: auto, take, drain, keep or reset");
     PROXY_PORT = one("PROXY_PORT", "proxy-port", Value, default::PROXY_PORT, "Loopback port of the responder in the task's network namespace");
     NETWORK_INTERFACE = one("NETWORK_INTERFACE", "network-interface", Value, default::NETWORK_INTERFACE, "Interface of the task whose traffic is faulted");
 

@@ -34,7 +34,7 @@ fn all_mistakes_are_named_with_value_and_what_is_allowed() {
         "TOTAL_CHAOS_DURATION \"soon\": allowed is a number from 1 to 86400 seconds",
         "AGENT_DELIVERY \"post\": allowed is auto or s3 or ecr or url or ssm or preinstalled",
         "PERCENT \"NaN\": allowed is a number from 0 to 100 percent",
-        "EXISTING_CONNECTIONS \"cut\": allowed is drain or keep or reset",
+        "EXISTING_CONNECTIONS \"cut\": allowed is auto or take or drain or keep or reset",
         "RESPONSE_HEADERS \"no colon\": allowed is 'Name: value'",
         "PATHS \"api\": allowed is a path prefix",
         "NETWORK_INTERFACE \"a name with spaces\": allowed is 'auto' or an interface name",

@@ -73,6 +73,7 @@ fn decide(connection: &mut Watched, cookie: u64, head: &[u8; 8]) -> bool {
             false
         }
         state::FOREIGN => false,
+        state::HELD => !kinds::begins_request(head),
         _ => true,
     }
 }

@@ -16,7 +16,7 @@ const REAL: &str = "HTTP/1.1 200 Yes\r\nX-Odd:1\r\nContent-Length: 4\r\n\r\nreal
 
 fn adopt(setup: &Setup) -> (Client, Adopted) {
     let (ours, theirs) = UnixStream::pair().unwrap();
-    (Client::over(ours), setup.responder.adopt(theirs, setup.app))
+    (Client::over(ours), setup.responder.adopter().adopt(theirs, setup.app))
 }
 
 /// Lets go of the connection, which must be at rest, and sees that nothing more was written.

@@ -1,0 +1,196 @@
+//! The taken connections of one target while the fault is on.
+
+use std::time::{Duration, Instant};
+
+use httpfault_common::{
+    abi::existing::{Watched, note, state},
+    contract::ExistingConnections,
+};
+use tokio::net::UnixStream;
+
+use super::{
+    Care, Told,
+    carrier::Carrier,
+    connection::local_of,
+    take::{self, Taken},
+};
+
+/// How long the start of a fault waits at most until every connection that can be taken is.
+const TAKE_WITHIN: Duration = Duration::from_millis(1_000);
+/// When connections that never come to rest by themselves are made to: their next request is refused, and its sender's
+/// TCP sends it again, after 200 ms or more (RFC 6298 section 2.4, Linux).
+const HOLD_AFTER: Duration = Duration::from_millis(150);
+const TRY_EVERY: Duration = Duration::from_millis(1);
+/// Bytes of requests that may wait for the responder; beyond that the client's payload is refused for a while.
+const MOST_QUEUED: usize = 1 << 20;
+
+impl Care {
+    /// Whether requests on existing connections are answered in place.
+    pub(super) fn takes(&self) -> bool {
+        let wanted = match self.job.mode {
+            ExistingConnections::Take => true,
+            ExistingConnections::Auto => self.shared.auto_takes,
+            ExistingConnections::Drain | ExistingConnections::Keep | ExistingConnections::Reset => false,
+        };
+        wanted && self.shared.take.is_ok()
+    }
+
+    /// Takes what can be taken before the fault counts as on.
+    pub(super) async fn take_all(&mut self) {
+        let begun = Instant::now();
+        while begun.elapsed() < TAKE_WITHIN {
+            let left = self.take_some();
+            if left.is_empty() {
+                return;
+            }
+            if begun.elapsed() >= HOLD_AFTER {
+                left.iter().for_each(|cookie| self.hold(*cookie, true));
+            }
+            tokio::time::sleep(TRY_EVERY).await;
+            self.hear();
+        }
+        let left: Vec<u64> = self.connections.keys().copied().collect();
+        left.iter().for_each(|cookie| self.hold(*cookie, false));
+    }
+
+    /// One attempt at each connection; those that could not be taken now.
+    fn take_some(&mut self) -> Vec<u64> {
+        let cookies: Vec<u64> = self.connections.keys().copied().collect();
+        cookies.into_iter().filter(|cookie| self.wants(*cookie) && !self.take(*cookie)).collect()
+    }
+
+    /// Whether a connection is to be taken.
+    pub(super) fn wants(&self, cookie: u64) -> bool {
+        let blocking_too = self.job.mode == ExistingConnections::Take;
+        self.takes()
+            && !self.taken.contains_key(&cookie)
+            && self.connections.get(&cookie).is_some_and(|connection| connection.may_be_taken(blocking_too))
+    }
+
+    /// Takes a connection if it is at rest.
+    pub(super) fn take(&mut self, cookie: u64) -> bool {
+        let Some(connection) = self.connections.get_mut(&cookie) else { return false };
+        let Some(socket) = connection.borrow() else { return false };
+        let mut gates = self.shared.gates.borrow_mut();
+        match take::take(socket, connection.held(), cookie, &mut gates) {
+            Ok(Some(taken)) => {
+                connection.was_taken();
+                self.taken.insert(cookie, taken);
+                true
+            }
+            Ok(None) => false,
+            Err(why) => {
+                connection.not_again();
+                self.past.problem.get_or_insert(format!("{why:#}"));
+                false
+            }
+        }
+    }
+
+    fn hold(&self, cookie: u64, held: bool) {
+        if self.taken.contains_key(&cookie) {
+            return;
+        }
+        let mut gates = self.shared.gates.borrow_mut();
+        let wanted = if held { state::HELD } else { state::WATCHED };
+        if let Some(seen) = gates.seen(cookie)
+            && [state::HELD, state::WATCHED].contains(&seen.state)
+            && seen.state != wanted
+        {
+            // One whose gate can't be written goes on as it was.
+            let _as_before = gates.set(cookie, Watched { state: wanted, ..seen });
+        }
+    }
+
+    /// Takes note of everything that was told since.
+    pub(super) fn hear(&mut self) {
+        self.shared.pump();
+        while let Ok(told) = self.told.try_recv() {
+            self.heard(told);
+        }
+    }
+
+    pub(super) fn heard(&mut self, told: Told) {
+        match told {
+            Told::Noted(note, bytes) => match note.what {
+                note::DATA => self.data(note.cookie, bytes),
+                note::END => self.client_ended(note.cookie),
+                _ if self.taken.contains_key(&note.cookie) => self.is_foreign(note.cookie),
+                _ => self.look_at(note.cookie),
+            },
+            Told::AnswersEnded(cookie) => {
+                if let Some(taken) = self.taken.remove(&cookie) {
+                    self.end_taken(cookie, &taken);
+                }
+            }
+        }
+    }
+
+    /// Bytes of a request.
+    fn data(&mut self, cookie: u64, bytes: Vec<u8>) {
+        let Some(taken) = self.taken.get_mut(&cookie) else { return };
+        taken.got += bytes.len() as u64;
+        if taken.carrier.is_none() {
+            taken.carrier = local_of(&taken.socket).and_then(|origin| {
+                let (ours, theirs) = UnixStream::pair().ok()?;
+                self.shared.carry(self.target, cookie, origin, theirs.into_std().ok()?.into());
+                Carrier::start(cookie, &taken.socket, ours, self.tell.clone()).ok()
+            });
+        }
+        match &taken.carrier {
+            Some(carrier) => carrier.carry(bytes),
+            // Without a way to the responder the request can't be answered.
+            None => {
+                if let Some(taken) = self.taken.remove(&cookie) {
+                    self.end_taken(cookie, &taken);
+                }
+            }
+        }
+    }
+
+    /// The application has read the same end; what is being answered still is.
+    fn client_ended(&mut self, cookie: u64) {
+        match self.taken.get_mut(&cookie).map(|taken| &mut taken.carrier) {
+            Some(Some(carrier)) => carrier.finish(),
+            Some(None) => {
+                self.taken.remove(&cookie);
+                self.shared.gates.borrow_mut().untake(cookie);
+            }
+            None => {}
+        }
+    }
+
+    /// What came was no request: the application gets it when the client sends it again.
+    fn is_foreign(&mut self, cookie: u64) {
+        let mut gates = self.shared.gates.borrow_mut();
+        gates.untake(cookie);
+        if let Some(seen) = gates.seen(cookie) {
+            // One whose gate can't be written is let in by its lease.
+            let _by_lease = gates.set(cookie, Watched { state: state::WATCHED, ..seen });
+        }
+        drop(gates);
+        self.taken.remove(&cookie);
+        if let Some(connection) = self.connections.get_mut(&cookie) {
+            connection.is_foreign();
+        }
+    }
+
+    /// Looks at a taken connection; false when it is none.
+    pub(super) fn look_at_taken(&mut self, cookie: u64) -> bool {
+        let Some(Taken { socket, carrier, .. }) = self.taken.get(&cookie) else { return false };
+        let seen = self.shared.gates.borrow().seen(cookie).unwrap_or_default();
+        let carrier = carrier.as_ref();
+        if carrier.is_some_and(Carrier::is_awaiting) {
+            take::look_into(socket);
+        }
+        if carrier.is_some_and(|carrier| carrier.queued() > MOST_QUEUED) {
+            // One that can't be corked is bounded by what the client's TCP sends.
+            let _bounded = self.shared.gates.borrow_mut().cork(cookie, take::corked_until());
+        }
+        let broken = seen.lost > 0 || !super::connection::is_open(socket);
+        if broken && let Some(taken) = self.taken.remove(&cookie) {
+            self.end_taken(cookie, &taken);
+        }
+        true
+    }
+}
