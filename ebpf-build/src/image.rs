@@ -25,12 +25,14 @@ pub enum ImageError {
 
 /// Rust source of `LICENSE` and of two arrays, `MAPS` and `PROGRAMS`, of types that its includer defines.
 ///
-/// `constants` are values of constants in the object; a map with constants has its contents twice, as they are and with
-/// these values.
-pub fn image(object: &[u8], constants: &[(&str, &[u8])]) -> Result<String, ImageError> {
-    let mut parsed = Object::parse(object)?;
-    let mut changed = Object::parse(object)?;
-    changed.patch_map_data(constants.iter().map(|(name, value)| (*name, (*value, true))).collect())?;
+/// `constants` are constants of the object with two values; a map with constants has its contents twice, with the first
+/// ones and with the others.
+pub fn image(object: &[u8], constants: &[(&str, [&[u8]; 2])]) -> Result<String, ImageError> {
+    let [mut parsed, mut changed] = [Object::parse(object)?, Object::parse(object)?];
+    for (which, object) in [&mut parsed, &mut changed].into_iter().enumerate() {
+        let values = constants.iter().map(|(name, values)| (*name, (values[which], true)));
+        object.patch_map_data(values.collect())?;
+    }
 
     let maps: Vec<(String, Map)> = sorted(parsed.maps.drain());
     let code: HashSet<usize> = parsed.functions.keys().map(|(section, _)| *section).collect();
