@@ -121,7 +121,11 @@ fn drain_does_not_cut_a_download() -> Result<()> {
     assert!(!download.exactly(1000)?.is_empty());
 
     let id = experiment("download");
-    let agent = instance.inject(["--container", "web"], &id, &["--duration", "4"])?;
+    let agent = instance.inject(
+        ["--container", "web"],
+        &id,
+        &["--existing-connections", "drain", "--duration", "4"],
+    )?;
     answered_then_ended(&mut idle)?;
     assert_faulted(&instance.get(Instance::published(8080), "/")?, &id);
     let report = agent.ended()?.target()?;
