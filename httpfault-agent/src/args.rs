@@ -155,9 +155,10 @@ pub(crate) enum OutputFormat {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Existing {
-    /// Take where nothing was seen to be lost by it, else drain
+    /// Take where nothing was seen to be lost by it, so far nowhere, else drain
     Auto,
-    /// Answer each HTTP/1 request on them in place, and give them back at the end; drain where that is not possible
+    /// Answer each HTTP/1 request on them in place, and give them back at the end; drain where that is not possible.
+    /// Experimental: requests of clients that never pause can be lost
     Take,
     /// End each one in order between two requests; what is not HTTP is left alone
     Drain,

@@ -77,11 +77,6 @@ impl KernelCounters {
     }
 }
 
-/// Whether this kernel's version is that one or a later one.
-pub(crate) fn is_at_least(major: u8, minor: u8) -> bool {
-    KernelVersion::current().is_ok_and(|current| current >= KernelVersion::new(major, minor, 0))
-}
-
 /// What this kernel lacks.
 pub(crate) fn kernel_problems() -> Vec<Problem> {
     let problem = |problem: String| Problem {

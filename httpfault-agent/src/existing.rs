@@ -38,15 +38,13 @@ use tokio::sync::{mpsc, oneshot};
 use crate::{
     cgroup::Cgroup,
     clock::boot_ns,
-    datapath::{
-        self,
-        existing::{Gates, Notes},
-    },
+    datapath::existing::{Gates, Notes},
     scope::Scope,
     sockets::Held,
 };
 use connection::{Connection, Look};
 use find::Finder;
+use give_back::Patience;
 use take::Taken;
 pub(crate) use tally::Tally;
 
@@ -97,6 +95,9 @@ pub(crate) enum Stage {
 
 /// How long connections have to come to the end of an answer when the fault is over.
 const GIVE_BACK_WITHIN: Duration = Duration::from_secs(5);
+/// When connections that are never seen at rest are made to come to it, and how often it is tried.
+const INSIST_AFTER: Duration = Duration::from_millis(500);
+const TRY_EVERY: Duration = Duration::from_millis(1);
 /// The same for answers of an agent that is gone: what it wrote is on its way.
 const LAST_ANSWERS: Duration = Duration::from_millis(100);
 
@@ -104,8 +105,10 @@ const LAST_ANSWERS: Duration = Duration::from_millis(100);
 pub(crate) enum Told {
     /// A note of the kernel programs, and the bytes that came with it.
     Noted(Note, Vec<u8>),
-    /// The responder wrote the last byte on a taken connection.
-    AnswersEnded(u64),
+    /// The responder's part of a taken connection ended with its answer: no further request is to follow.
+    Closed(u64),
+    /// The responder's last byte on a taken connection is out.
+    AnswersOut(u64),
 }
 
 /// What the agent is asked.
@@ -136,19 +139,22 @@ pub(crate) struct Shared {
     pub(crate) agent_until: Cell<u64>,
     /// Why connections can't be taken on this host.
     pub(crate) take: Result<(), String>,
-    /// Whether this kernel is one on which `auto` takes.
-    pub(crate) auto_takes: bool,
 }
 
 impl Shared {
     /// Hands the kernel's notes to those whom they concern.
     pub(crate) fn pump(&self) {
-        let (mut notes, listeners) = (self.notes.borrow_mut(), self.listeners.borrow());
+        let mut notes = self.notes.borrow_mut();
         while let Some((note, bytes)) = notes.next() {
-            if let Some(listener) = listeners.get(&note.cookie) {
-                // A target that has settled needs no notes.
-                let _settled = listener.send(Told::Noted(note, bytes));
-            }
+            self.tell(note.cookie, Told::Noted(note, bytes));
+        }
+    }
+
+    /// Tells the target whose connection this is.
+    pub(crate) fn tell(&self, cookie: u64, told: Told) {
+        if let Some(listener) = self.listeners.borrow().get(&cookie) {
+            // A target that has settled needs no news.
+            let _settled = listener.send(told);
         }
     }
 
@@ -161,8 +167,8 @@ impl Shared {
         let _gone = self.requests.send(Request::Carry { target, connection, origin, stream });
     }
 
-    /// Asks the responder to let go of a connection. One that can't be asked has nothing under way if it has answered.
-    async fn release(&self, target: u32, connection: u64, awaiting: bool) -> Released {
+    /// Asks the responder to let go of a connection that seems to be at rest. One that can't be asked is.
+    async fn release(&self, target: u32, connection: u64) -> Released {
         if self.agent_lives() {
             let (answer, answered) = oneshot::channel();
             if self.requests.send(Request::Release { target, connection, answer }).is_ok()
@@ -171,13 +177,8 @@ impl Shared {
                 return released;
             }
         }
-        if awaiting { Released::Busy } else { Released::AtRest }
+        Released::AtRest
     }
-}
-
-/// Whether `auto` takes on this kernel: those on which nothing was seen to be lost (docs/existing-connections.md).
-pub(crate) fn auto_takes() -> bool {
-    datapath::is_at_least(6, 1)
 }
 
 /// Looks after one target's connections until it is told to settle. `changed` is told of every new tally, at first of
@@ -326,7 +327,7 @@ impl Care {
             self.list(arrivals)?;
         }
         if !self.taken.is_empty() && !self.shared.agent_lives() {
-            self.give_back().await;
+            self.give_back(Patience::Passing).await;
         }
         let cookies: Vec<u64> = self.connections.keys().copied().collect();
         for some in cookies.chunks(LOOKS_IN_A_ROW) {
@@ -365,13 +366,13 @@ impl Care {
     async fn settle(&mut self) {
         let begun = Instant::now();
         loop {
-            self.give_back().await;
+            let insist = begun.elapsed() >= INSIST_AFTER;
+            self.give_back(if insist { Patience::Insisting } else { Patience::Passing }).await;
             let within = if self.shared.agent_lives() { GIVE_BACK_WITHIN } else { LAST_ANSWERS };
             if self.taken.is_empty() || begun.elapsed() >= within {
                 break;
             }
-            tokio::time::sleep(LOOK_FASTEST).await;
-            self.hear();
+            tokio::time::sleep(TRY_EVERY).await;
         }
         self.cut_taken();
         let cookies: Vec<u64> = self.connections.keys().copied().collect();

@@ -22,7 +22,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use httpfault_common::contract::ExperimentId;
-use httpfault_responder::{Adopted, Adopter};
+use httpfault_responder::{Adopted, Adopter, Ending};
 use tokio::{
     net::UnixStream,
     sync::{mpsc, watch},
@@ -248,7 +248,15 @@ async fn serve(mut inbox: mpsc::UnboundedReceiver<ForResponder>, adopter: Adopte
                 let stream = std::os::unix::net::UnixStream::from(stream);
                 match UnixStream::from_std(stream) {
                     Ok(stream) => {
-                        adopted.insert(connection, Arc::new(adopter.adopt(stream, origin)));
+                        let new = Arc::new(adopter.adopt(stream, origin));
+                        adopted.insert(connection, Arc::clone(&new));
+                        let keeper = keeper.clone();
+                        tokio::spawn(async move {
+                            if new.ended().await == Ending::Closed {
+                                // A keeper that is gone closes nothing any more.
+                                let _gone = keeper.order(Order::Closed { connection });
+                            }
+                        });
                     }
                     // The keeper learns it from the end of the stream.
                     Err(why) => log::warn!("serving an existing connection: {why}"),

@@ -6,11 +6,14 @@ use anyhow::{Context, Result};
 use httpfault_common::contract::Counters;
 use httpfault_tests::{
     agent::{Agent, experiment},
+    clean::Traces,
     docker::{Instance, Plan},
     load::{self, Load, Outcome, Style},
     site::{COUNT_PORT, Site, TARGET_V4},
+    wait,
     wire::{Broken, Connection, Response},
 };
+use nix::sys::signal::{Signal, kill};
 
 /// `count` connections over both families, each with one answered request behind it.
 fn pool(site: &Site, count: usize) -> Result<Vec<Connection>> {
@@ -337,5 +340,33 @@ fn take_spares_what_is_spared() -> Result<()> {
     for connection in &mut pool {
         assert!(connection.get("/")?.is_real());
     }
+    Ok(())
+}
+
+/// Without the keeper nothing is taken any more: the kernel gives each connection back by itself. What comes in the
+/// milliseconds that this takes is lost.
+#[test]
+fn connections_survive_the_keeper() -> Result<()> {
+    let site = Site::take("keeperkill")?;
+    let mut pool = pool(&site, 4)?;
+    let before = Traces::now()?;
+    let id = experiment("keeperkill");
+    let agent = site.inject(&id, &["--existing-connections", "take"])?;
+    for connection in &mut pool {
+        assert_faulted(&connection.get("/")?, &id);
+    }
+    for keeper in agent.children()? {
+        kill(keeper, Signal::SIGKILL).context("killing the keeper")?;
+    }
+    wait::until("the kernel to let go of the connections", Duration::from_secs(10), || {
+        Ok(!before.new_programs()?.iter().any(|name| name == "httpfault_take"))
+    })?;
+    for connection in &mut pool {
+        connection.patience(Duration::from_secs(5))?;
+        assert!(connection.get("/")?.is_real(), "the application answers again");
+    }
+    assert_faulted(&site.get(site.v4(), "/")?, &id);
+    let removed = agent.terminate()?.removed()?;
+    assert!(removed.warnings.iter().any(|warning| warning.contains("keeper")), "{:?}", removed.warnings);
     Ok(())
 }

@@ -31,12 +31,12 @@ struct State {
     queued: Cell<usize>,
     /// A request, or a part of one, came in after the last byte of an answer went out.
     awaiting: Cell<bool>,
-    /// The responder was asked to let go, so its end says nothing.
-    asked: Cell<bool>,
+    /// The responder's last byte is out.
+    ended: Cell<bool>,
 }
 
 impl Carrier {
-    /// Carries until the responder ends its side; unless it was asked to, `told` is told of that.
+    /// Carries until the responder ends its side, of which `told` is told.
     pub(super) fn start(
         cookie: u64,
         socket: &Socket,
@@ -63,10 +63,9 @@ impl Carrier {
                 _ended = carry_answers(answers, &client, &carried) => {}
                 () = requests => {}
             }
-            if !carried.asked.get() {
-                // A target that has settled needs no news.
-                let _settled = told.send(Told::AnswersEnded(cookie));
-            }
+            carried.ended.set(true);
+            // A target that has settled needs no news.
+            let _settled = told.send(Told::AnswersOut(cookie));
         });
         Ok(Self { requests: Some(requests), state, task })
     }
@@ -96,9 +95,14 @@ impl Carrier {
         self.state.awaiting.get()
     }
 
-    /// Whether the responder was asked to let go.
-    pub(super) fn ask(&self, asked: bool) {
-        self.state.asked.set(asked);
+    /// Whether every request seems to be answered.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.queued() == 0 && !self.is_awaiting()
+    }
+
+    /// Whether the responder's last byte is out.
+    pub(super) fn is_out(&self) -> bool {
+        self.state.ended.get()
     }
 
     /// Returns when the responder's last byte is out.
@@ -127,7 +131,7 @@ async fn carry_answers(
             return Ok(());
         }
         // Before it is out: the client's next request may come before this goes on.
-        state.awaiting.set(state.queued.get() > 0);
+        state.awaiting.set(false);
         while !left.is_empty() {
             let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
             let sent = client.async_io(Interest::WRITABLE, |client| Ok(send(client, left, flags)?)).await?;

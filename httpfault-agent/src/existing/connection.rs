@@ -18,7 +18,6 @@ use super::{
     Tally, drain,
     judge::{History, Sample, Verdict},
     reset::reset,
-    take::is_event_loop,
 };
 use crate::{
     clock::boot_ns,
@@ -223,11 +222,10 @@ impl Connection {
     }
 
     /// Whether its requests may be answered in place: HTTP/1, or nothing that is known yet.
-    pub(super) fn may_be_taken(&self, blocking_too: bool) -> bool {
+    pub(super) fn may_be_taken(&self) -> bool {
         self.stage == Stage::Watched
             && [kind::UNKNOWN, kind::HTTP1, kind::OTHER].contains(&self.seen.kind)
             && self.take_again.is_none_or(|at| at <= Instant::now())
-            && (blocking_too || self.borrow().is_some_and(|socket| is_event_loop(&socket)))
     }
 
     pub(super) fn was_taken(&mut self) {
@@ -243,6 +241,7 @@ impl Connection {
     /// It was taken, and what came first was no request.
     pub(super) fn is_foreign(&mut self) {
         self.stage = Stage::Watched;
+        self.given_back = true;
         self.history = History::default();
         self.take_again = Instant::now().checked_add(TAKE_AGAIN);
     }

@@ -1,9 +1,12 @@
 //! Giving taken connections back, each between two requests: the application goes on as if nothing had been.
+//!
+//! First the responder lets go of its part; then, for the microseconds in which the socket leaves the map, the gate
+//! refuses payload. What comes in between is a new request, for which the responder gets a new part.
 
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use httpfault_common::abi::existing::{Watched, state};
+use httpfault_common::abi::existing::{ONLY_REQUESTS, Watched, state};
 use tokio::time::timeout;
 
 use super::{
@@ -11,104 +14,106 @@ use super::{
     take::{self, Taken},
 };
 
-/// How many are corked at once.
+/// How many are asked for at once.
 const BATCH: usize = 64;
-/// How long the responder has to say whether a connection is between two requests. Less than what a cork lasts.
-const ANSWER_WITHIN: Duration = Duration::from_millis(20);
+/// How long the responder has to say whether a connection is between two requests.
+const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+
+/// How much is done for a connection to come to rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// One with a request under way is left for the next time.
+    Passing,
+    /// Its next request is refused for a while, so that there is a moment between two.
+    Insisting,
+}
 
 impl Care {
     /// Gives back every taken connection that is between two requests.
-    pub(super) async fn give_back(&mut self) {
-        let cookies: Vec<u64> = self.taken.keys().copied().collect();
+    pub(super) async fn give_back(&mut self, patience: Patience) {
+        self.hear();
+        if patience == Patience::Insisting {
+            self.come_to_rest().await;
+        }
+        // The responder knows; without it, what was sent last tells.
+        let asks = self.shared.agent_lives();
+        let rests = self.taken.iter().filter(|(_, taken)| asks || taken.is_at_rest());
+        let cookies: Vec<u64> = rests.map(|(cookie, _)| *cookie).collect();
         for batch in cookies.chunks(BATCH) {
             self.give_back_batch(batch).await;
         }
     }
 
+    /// Refuses what comes until the answers that are under way are out.
+    async fn come_to_rest(&mut self) {
+        let until = take::corked_until() | ONLY_REQUESTS;
+        for cookie in self.taken.keys() {
+            // One that could not be corked may be busy the next time too.
+            let _busy = self.shared.gates.borrow_mut().cork(*cookie, until);
+        }
+        while take::holds(until) && self.taken.values().any(|taken| !taken.is_at_rest()) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            self.hear();
+        }
+    }
+
     async fn give_back_batch(&mut self, batch: &[u64]) {
-        let corked_until = take::corked_until();
-        for cookie in batch {
-            // One that could not be corked is not given back now.
-            let _later = self.shared.gates.borrow_mut().cork(*cookie, corked_until);
-        }
-        self.hear();
-        let mut asked: Vec<(u64, Taken, Watched)> = Vec::new();
-        for cookie in batch {
-            let seen = self.shared.gates.borrow().seen(*cookie).unwrap_or_default();
-            let flushed = |taken: &Taken| {
-                taken.got == seen.captured
-                    && taken.carrier.as_ref().is_none_or(|carrier| carrier.queued() == 0)
-            };
-            if self.taken.get(cookie).is_some_and(flushed)
-                && let Some(taken) = self.taken.remove(cookie)
-            {
-                asked.push((*cookie, taken, seen));
-            } else {
-                self.shared.gates.borrow_mut().uncork(*cookie);
-            }
-        }
-        let shared = std::rc::Rc::clone(&self.shared);
-        let target = self.target;
-        let answers = asked.into_iter().map(|(cookie, mut taken, seen)| {
+        let asked: Vec<(u64, Taken)> =
+            batch.iter().filter_map(|cookie| Some((*cookie, self.taken.remove(cookie)?))).collect();
+        let (shared, target) = (std::rc::Rc::clone(&self.shared), self.target);
+        // Nothing is heard meanwhile, so nothing is written to the responder between the question and its answer.
+        let answers = asked.into_iter().map(|(cookie, mut taken)| {
             let shared = &shared;
             async move {
-                let released = match &mut taken.carrier {
-                    None => Released::AtRest,
-                    Some(carrier) => {
-                        carrier.ask(true);
-                        let awaiting = carrier.is_awaiting();
-                        let answer = timeout(ANSWER_WITHIN, shared.release(target, cookie, awaiting)).await;
-                        let released = answer.unwrap_or(Released::Busy);
-                        match released {
-                            // What it wrote before is on its way to the client.
-                            Released::AtRest | Released::Ended => {
-                                let _late = timeout(ANSWER_WITHIN, carrier.ended()).await;
-                            }
-                            Released::Busy => carrier.ask(false),
-                        }
-                        released
-                    }
-                };
-                (cookie, taken, seen, released)
+                let Some(carrier) = &mut taken.carrier else { return (cookie, taken, Released::AtRest) };
+                let answer = timeout(ANSWER_WITHIN, shared.release(target, cookie)).await;
+                let released = answer.unwrap_or(Released::Busy);
+                if released == Released::AtRest {
+                    // What it wrote before is on its way to the client.
+                    let _late = timeout(ANSWER_WITHIN, carrier.ended()).await;
+                    taken.carrier = None;
+                }
+                (cookie, taken, released)
             }
         });
-        for (cookie, taken, seen, released) in join_all(answers).await {
+        for (cookie, taken, released) in join_all(answers).await {
             match released {
-                Released::AtRest if take::holds(corked_until) => self.hand_over(cookie, taken, seen),
-                Released::AtRest => {
-                    // We were held up; the next request makes a new carrier.
-                    self.taken.insert(cookie, Taken { carrier: None, ..taken });
-                    self.shared.gates.borrow_mut().uncork(cookie);
+                Released::AtRest => self.hand_over(cookie, taken),
+                Released::Busy => drop(self.taken.insert(cookie, taken)),
+                // It let go when it was asked before, and the answer came too late.
+                Released::Ended if taken.let_go => {
+                    self.hand_over(cookie, Taken { carrier: None, let_go: false, ..taken });
                 }
-                Released::Busy => {
-                    self.taken.insert(cookie, taken);
-                    self.shared.gates.borrow_mut().uncork(cookie);
-                }
-                Released::Ended => self.end_taken(cookie, &taken),
+                // Or its last answer ended the connection, which is told by the next time.
+                Released::Ended => drop(self.taken.insert(cookie, Taken { let_go: true, ..taken })),
             }
         }
     }
 
-    /// Corked, and nothing of it is anywhere but in the kernel.
-    fn hand_over(&mut self, cookie: u64, taken: Taken, seen: Watched) {
+    /// Nothing of it is at the responder.
+    fn hand_over(&mut self, cookie: u64, taken: Taken) {
         let mut gates = self.shared.gates.borrow_mut();
-        gates.untake(cookie);
-        let now = gates.seen(cookie).unwrap_or(seen);
-        if now.captured != seen.captured {
-            // A segment that was accepted before the cork: it is a request that the application did not see.
-            let again = gates.take(&taken.socket, cookie);
-            gates.uncork(cookie);
-            drop(gates);
-            match again {
-                Ok(()) => drop(self.taken.insert(cookie, Taken { carrier: None, ..taken })),
-                Err(_closed) => self.end_taken(cookie, &taken),
+        let until = take::corked_until();
+        let corked = gates.cork(cookie, until);
+        let rests = |seen: &Watched| corked.is_ok() && seen.captured == taken.got && take::holds(until);
+        let seen = gates.seen(cookie).unwrap_or_default();
+        let mut back = rests(&seen);
+        if back {
+            gates.untake(cookie);
+            // A segment that was accepted before the cork may have been eaten: then it is a request.
+            let now = gates.seen(cookie).unwrap_or(seen);
+            back = now.captured == seen.captured || gates.take(&taken.socket, cookie).is_err();
+            if back {
+                // One whose gate can't be written is let in by its lease.
+                let _by_lease = gates.set(cookie, Watched { state: state::WATCHED, ..now });
             }
-            return;
         }
-        // One whose gate can't be written is let in by its lease.
-        let _by_lease = gates.set(cookie, Watched { state: state::WATCHED, ..now });
         gates.uncork(cookie);
         drop(gates);
+        if !back {
+            self.taken.insert(cookie, taken);
+            return;
+        }
         let Some(connection) = self.connections.get_mut(&cookie) else { return };
         if !connection.was_given_back() {
             // Its application has closed it meanwhile, as it does with idle ones: it is ended now.
@@ -117,7 +122,7 @@ impl Care {
         }
     }
 
-    /// The responder said that its last answer is the last of the connection.
+    /// The responder said that its last answer is the last of the connection, and that answer is out.
     pub(super) fn end_taken(&mut self, cookie: u64, taken: &Taken) {
         self.shared.gates.borrow_mut().untake(cookie);
         let _closed = drain::end(&taken.socket);

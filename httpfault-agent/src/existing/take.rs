@@ -7,7 +7,7 @@
 use std::{io, time::Duration};
 
 use anyhow::Context as _;
-use httpfault_common::abi::existing::{Watched, state};
+use httpfault_common::abi::existing::{ONLY_REQUESTS, Watched, state};
 use rustix::{
     fs::{OFlags, fcntl_getfl},
     io::ioctl_fionread,
@@ -22,6 +22,8 @@ use crate::{clock::boot_ns, datapath::existing::Gates, sockets::Held, sys};
 /// is done: this process may have been held up.
 pub(super) const CORK: Duration = Duration::from_millis(50);
 const CORK_LEFT: Duration = Duration::from_millis(20);
+/// How long a segment takes from the gate to the receive queue, on a processor of its own.
+const LANDING: Duration = Duration::from_micros(50);
 /// How long a connection of a blocking reader must have been quiet, so that no thread is on its way into a read.
 const QUIET_BLOCKING_MS: u32 = 10;
 
@@ -33,11 +35,22 @@ pub(super) struct Taken {
     pub(super) got: u64,
     /// To the responder, once there was a request.
     pub(super) carrier: Option<Carrier>,
+    /// The responder said that its last answer is the last of the connection.
+    pub(super) closed: bool,
+    /// It was asked to let go of this connection and had done so before.
+    pub(super) let_go: bool,
+}
+
+impl Taken {
+    /// Whether every request seems to be answered; an answer that came before the whole of its request hides that.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.carrier.as_ref().is_none_or(Carrier::is_at_rest)
+    }
 }
 
 /// When a cork ends that begins now.
 pub(super) fn corked_until() -> u64 {
-    boot_ns() + u64::try_from(CORK.as_nanos()).unwrap_or(0)
+    (boot_ns() + u64::try_from(CORK.as_nanos()).unwrap_or(0)) & !ONLY_REQUESTS
 }
 
 /// Whether a cork still has enough of its time.
@@ -66,7 +79,7 @@ pub(super) fn take(
     gates.cork(cookie, until)?;
     let taken = try_take(&socket, cookie, until, gates, &may);
     gates.uncork(cookie);
-    Ok(taken?.then_some(Taken { socket, got: 0, carrier: None }))
+    Ok(taken?.then_some(Taken { socket, got: 0, carrier: None, closed: false, let_go: false }))
 }
 
 fn try_take(
@@ -77,6 +90,11 @@ fn try_take(
     may: &dyn Fn() -> bool,
 ) -> anyhow::Result<bool> {
     let seen = gates.seen(cookie).context("an existing connection is not watched")?;
+    // A segment that the gate let in before the cork may be on its way to the receive queue.
+    let landed = boot_ns() + u64::try_from(LANDING.as_nanos())?;
+    while boot_ns() < landed {
+        std::hint::spin_loop();
+    }
     let before = sys::tcp_info(socket)?;
     if !is_at_rest(socket, &before, &seen)? || !may() || !holds(corked_until) {
         return Ok(false);
@@ -90,8 +108,8 @@ fn try_take(
     look_into(socket);
     let now = gates.seen(cookie).unwrap_or_default();
     let came = sys::tcp_info(socket)?.tcpi_bytes_received.saturating_sub(before.tcpi_bytes_received);
-    if came != now.captured {
-        // The application has it. Nothing was captured, or this would be another request's.
+    if now.captured == 0 && came > 0 {
+        // It came in between, and the application has it.
         gates.untake(cookie);
         gates.set(cookie, Watched { state: state::WATCHED, ..now })?;
         return Ok(false);

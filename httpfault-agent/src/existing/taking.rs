@@ -11,7 +11,7 @@ use tokio::net::UnixStream;
 use super::{
     Care, Told,
     carrier::Carrier,
-    connection::local_of,
+    connection::{Connection, local_of},
     take::{self, Taken},
 };
 
@@ -27,12 +27,8 @@ const MOST_QUEUED: usize = 1 << 20;
 impl Care {
     /// Whether requests on existing connections are answered in place.
     pub(super) fn takes(&self) -> bool {
-        let wanted = match self.job.mode {
-            ExistingConnections::Take => true,
-            ExistingConnections::Auto => self.shared.auto_takes,
-            ExistingConnections::Drain | ExistingConnections::Keep | ExistingConnections::Reset => false,
-        };
-        wanted && self.shared.take.is_ok()
+        // `auto` takes where docs/existing-connections.md shows nothing lost: so far nowhere.
+        self.job.mode == ExistingConnections::Take && self.shared.take.is_ok()
     }
 
     /// Takes what can be taken before the fault counts as on.
@@ -61,10 +57,9 @@ impl Care {
 
     /// Whether a connection is to be taken.
     pub(super) fn wants(&self, cookie: u64) -> bool {
-        let blocking_too = self.job.mode == ExistingConnections::Take;
         self.takes()
             && !self.taken.contains_key(&cookie)
-            && self.connections.get(&cookie).is_some_and(|connection| connection.may_be_taken(blocking_too))
+            && self.connections.get(&cookie).is_some_and(Connection::may_be_taken)
     }
 
     /// Takes a connection if it is at rest.
@@ -118,11 +113,13 @@ impl Care {
                 _ if self.taken.contains_key(&note.cookie) => self.is_foreign(note.cookie),
                 _ => self.look_at(note.cookie),
             },
-            Told::AnswersEnded(cookie) => {
-                if let Some(taken) = self.taken.remove(&cookie) {
-                    self.end_taken(cookie, &taken);
+            Told::Closed(cookie) => {
+                if let Some(taken) = self.taken.get_mut(&cookie) {
+                    taken.closed = true;
+                    self.end_if_over(cookie);
                 }
             }
+            Told::AnswersOut(cookie) => self.end_if_over(cookie),
         }
     }
 
@@ -145,6 +142,16 @@ impl Care {
                     self.end_taken(cookie, &taken);
                 }
             }
+        }
+    }
+
+    /// The end of the answers alone says nothing: the agent may be gone.
+    fn end_if_over(&mut self, cookie: u64) {
+        let out = |taken: &Taken| taken.closed && taken.carrier.as_ref().is_some_and(Carrier::is_out);
+        if self.taken.get(&cookie).is_some_and(out)
+            && let Some(taken) = self.taken.remove(&cookie)
+        {
+            self.end_taken(cookie, &taken);
         }
     }
 

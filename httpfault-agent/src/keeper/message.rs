@@ -19,6 +19,8 @@ pub(super) enum Order {
     Start { target: u32 },
     /// The fault is over: let go of them. Answered by a [`Stage::Settled`].
     Settle { target: u32 },
+    /// An answer on a taken connection was the last: its client is to be told that it ends.
+    Closed { connection: u64 },
     /// The answer to [`Report::Release`].
     Released { connection: u64, released: Released },
 }

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     clock::boot_ns,
     datapath::existing::Gates,
-    existing::{self, Released, Request, Shared, Stage, Tally, self_test},
+    existing::{self, Released, Request, Shared, Stage, Tally, Told, self_test},
     state,
     sys::{self, SharedWord},
 };
@@ -132,6 +132,11 @@ impl Desk {
                 Order::Find { target, job } => self.find(target, job),
                 Order::Start { target } => self.tell(target, existing::Order::Start),
                 Order::Settle { target } => self.tell(target, existing::Order::Settle),
+                Order::Closed { connection } => {
+                    if let Some(shared) = &self.shared {
+                        shared.tell(connection, Told::Closed(connection));
+                    }
+                }
                 Order::Released { connection, released } => {
                     if let Some(asker) = self.releases.borrow_mut().remove(&connection) {
                         // One that waited too long asks again.
@@ -179,10 +184,11 @@ impl Desk {
 
     /// Lets go of everything; the agent is gone.
     async fn close(&mut self) {
-        if let Some(shared) = &self.shared {
-            shared.agent_until.set(0);
-        }
         self.agent_until.set(0);
+        if let Some(shared) = &self.shared {
+            // At once: nothing more is eaten that nobody would answer. The lease ends it where this fails.
+            let _by_lease = beat(shared, &self.agent_until);
+        }
         self.releases.borrow_mut().clear();
         for target in self.targets.keys() {
             self.tell(*target, existing::Order::Settle);
@@ -210,7 +216,6 @@ impl Desk {
             requests,
             agent_until: Cell::new(0),
             take,
-            auto_takes: existing::auto_takes(),
         });
         beat(&shared, &self.agent_until)?;
         let beating = keep_beating(Rc::clone(&shared), Rc::clone(&self.agent_until), self.reports.clone());

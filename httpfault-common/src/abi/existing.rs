@@ -11,8 +11,8 @@ pub mod program {
 pub mod map {
     /// `HashMap<u64, Watched>`: what is known of a connection, and what may happen to what its client sends.
     pub const WATCHED: &str = "WATCHED";
-    /// `HashMap<u64, u64>`: until when the payload of a connection is refused, nanoseconds of `CLOCK_BOOTTIME`. Only
-    /// the keeper writes it, so that nothing the programs note is overwritten.
+    /// `HashMap<u64, u64>`: until when the payload of a connection is refused, nanoseconds of `CLOCK_BOOTTIME`, with
+    /// [`super::ONLY_REQUESTS`]. Only the keeper writes it, so that nothing the programs note is overwritten.
     pub const CORKS: &str = "CORKS";
     /// `SockHash<u64>`: the connections that are taken; the verdict is attached to this map.
     pub const TAKEN: &str = "TAKEN";
@@ -23,6 +23,9 @@ pub mod map {
     /// `Array<Leases>`, one entry.
     pub const LEASES: &str = "LEASES";
 }
+
+/// Set in a value of [`map::CORKS`]: only payload that begins a request is refused.
+pub const ONLY_REQUESTS: u64 = 1;
 
 /// Most connections that are watched at once.
 pub const MAX_WATCHED: u32 = 65_536;

@@ -50,7 +50,7 @@ fn decide(connection: &mut Watched, cookie: u64, head: &[u8; 8]) -> bool {
     if !keeper {
         return true;
     }
-    if is_corked(cookie) {
+    if is_corked(cookie, kinds::begins_request(head)) {
         return false;
     }
     match connection.state {

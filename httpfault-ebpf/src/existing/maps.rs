@@ -7,7 +7,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, RingBuf, SockHash},
     programs::SkBuffContext,
 };
-use httpfault_common::abi::existing::{Leases, MAX_WATCHED, NOTES_BYTES, Note, Watched};
+use httpfault_common::abi::existing::{Leases, MAX_WATCHED, NOTES_BYTES, Note, ONLY_REQUESTS, Watched};
 
 #[map]
 pub(crate) static WATCHED: HashMap<u64, Watched> = HashMap::with_max_entries(MAX_WATCHED, BPF_F_NO_PREALLOC);
@@ -37,11 +37,12 @@ pub(crate) fn alive() -> (bool, bool) {
     LEASES.get(0).map_or((false, false), |lease| (now < lease.keeper_until_ns, now < lease.agent_until_ns))
 }
 
-/// Whether the payload of a connection is refused for the moment.
+/// Whether a payload of a connection is refused for the moment.
 #[inline(always)]
-pub(crate) fn is_corked(cookie: u64) -> bool {
+pub(crate) fn is_corked(cookie: u64, begins_request: bool) -> bool {
     // SAFETY: a torn u64 can only be read while the keeper writes, and decides about one segment.
-    unsafe { CORKS.get(cookie) }.is_some_and(|until| now() < *until)
+    unsafe { CORKS.get(cookie) }
+        .is_some_and(|until| now() < *until && (begins_request || *until & ONLY_REQUESTS == 0))
 }
 
 /// `CLOCK_BOOTTIME`.
