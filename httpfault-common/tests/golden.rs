@@ -3,6 +3,7 @@
 //!
 //! Until a version is released its files may be written again: `HTTPFAULT_GOLDEN=write cargo test -p httpfault-common`.
 #![cfg(feature = "contract")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests, which end with them")]
 
 use std::{fs, path::PathBuf};
 
