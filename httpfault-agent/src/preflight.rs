@@ -8,7 +8,7 @@ use std::{collections::HashSet, sync::Arc};
 use anyhow::Context as _;
 use httpfault_common::{
     abi::MAX_ADDRESSES,
-    contract::{CheckReport, ExistingConnections, InjectedTarget, Problem, RunSpec, TargetSelector},
+    contract::{CheckReport, InjectedTarget, Problem, RunSpec, TargetSelector},
 };
 
 use crate::{
@@ -190,14 +190,6 @@ fn ready(
         warnings.push(format!(
             "{selector}: its container is in cgroup v1, so clients inside the task are not faulted; inbound ones are"
         ));
-        if spec.existing_connections == ExistingConnections::Reset {
-            problems.push(Problem {
-                subject: selector.to_string(),
-                problem: "--existing-connections reset needs cgroup v2, and its container is in cgroup v1"
-                    .into(),
-                next: "use --existing-connections drain".into(),
-            });
-        }
     }
     if !problems.is_empty() {
         return Err(problems);

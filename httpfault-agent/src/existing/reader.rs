@@ -7,6 +7,15 @@ use procfs::process::{Process, Syscall};
 const READS: [libc::c_long; 5] =
     [libc::SYS_read, libc::SYS_readv, libc::SYS_recvfrom, libc::SYS_recvmsg, libc::SYS_recvmmsg];
 
+/// Whether every thread of the process sleeps, so that none is in the middle of a read, or about to begin one.
+pub(super) fn all_sleep(pid: u32) -> bool {
+    let tasks = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok()?.tasks().ok());
+    tasks.is_some_and(|tasks| {
+        // A thread that ended meanwhile reads nothing.
+        tasks.filter_map(Result::ok).all(|task| task.stat().map_or(true, |stat| stat.state == 'S'))
+    })
+}
+
 /// Whether a thread of the process sleeps in a read on this descriptor.
 pub(super) fn sleeps_on(pid: u32, descriptor: i32) -> bool {
     let tasks = i32::try_from(pid).ok().and_then(|pid| Process::new(pid).ok()?.tasks().ok());

@@ -71,7 +71,14 @@ pub(super) fn take(
     cookie: u64,
     gates: &mut Gates,
 ) -> anyhow::Result<Option<Taken>> {
-    let may = || is_event_loop(&socket) || reader::sleeps_on(held.pid, held.descriptor());
+    // A reader that was preempted in the middle of a read goes on with the position that it knew.
+    let may = || {
+        if is_event_loop(&socket) {
+            reader::all_sleep(held.pid)
+        } else {
+            reader::sleeps_on(held.pid, held.descriptor())
+        }
+    };
     if !may() {
         return Ok(None);
     }
