@@ -28,8 +28,11 @@ pub(crate) struct Gates {
 pub(crate) struct Notes(RingBuf<MapData>);
 
 impl Gates {
-    pub(crate) fn load() -> anyhow::Result<(Self, Notes)> {
-        let object = Object::load(&EXISTING_CONNECTIONS, &[program::GATE, program::VERDICT], false)?;
+    /// With the verdict only where connections are to be taken: not every kernel has such programs.
+    pub(crate) fn load(taking: bool) -> anyhow::Result<(Self, Notes)> {
+        let both = [program::GATE, program::VERDICT];
+        let names = if taking { &both[..] } else { &both[..1] };
+        let object = Object::load(&EXISTING_CONNECTIONS, names, false)?;
         let watched = object.map(map::WATCHED)?;
         let corks = object.map(map::CORKS)?;
         let taken = object.map(map::TAKEN)?;

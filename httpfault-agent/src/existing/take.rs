@@ -1,7 +1,7 @@
 //! Taking a connection: from here on its requests go to the responder, and its application sees nothing of them.
 //!
 //! What the socket map must never see is data that is on its way: unread by the application, or accepted while it is
-//! inserted (KERNEL: a reader's position in the stream goes back, and it never reads again). So payload is refused, by
+//! inserted (a reader's position in the stream goes back, and it never reads again). So payload is refused, by
 //! the gate, for the microseconds around it, and the connection must be at rest.
 
 use std::{io, time::Duration};

@@ -37,7 +37,7 @@ impl Care {
         while begun.elapsed() < TAKE_WITHIN {
             let left = self.take_some();
             if left.is_empty() {
-                return;
+                break;
             }
             if begun.elapsed() >= HOLD_AFTER {
                 left.iter().for_each(|cookie| self.hold(*cookie, true));

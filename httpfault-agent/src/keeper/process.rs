@@ -11,7 +11,10 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use httpfault_common::{abi::existing::Leases, contract::ExperimentId};
+use httpfault_common::{
+    abi::existing::Leases,
+    contract::{ExistingConnections, ExperimentId},
+};
 use rustix::process::{PidfdFlags, getppid, pidfd_open, setsid};
 use tokio::{
     io::{Interest, unix::AsyncFd},
@@ -27,7 +30,7 @@ use super::{
 };
 use crate::{
     clock::boot_ns,
-    datapath::existing::Gates,
+    datapath::existing::{Gates, Notes},
     existing::{self, Released, Request, Shared, Stage, Tally, Told, self_test},
     state,
     sys::{self, SharedWord},
@@ -155,7 +158,7 @@ impl Desk {
             // An agent that is gone needs no report.
             let _gone = reports.send((Report::Progress { target, progress }, None));
         };
-        let shared = match self.shared() {
+        let shared = match self.shared(job.mode) {
             Ok(shared) => shared,
             Err(why) => return report(Stage::Asked, &Tally::default(), Some(format!("{why:#}"))),
         };
@@ -196,17 +199,12 @@ impl Desk {
         while self.tasks.join_next().await.is_some() {}
     }
 
-    fn shared(&mut self) -> anyhow::Result<Rc<Shared>> {
+    /// Every target of a run has the same mode.
+    fn shared(&mut self, mode: ExistingConnections) -> anyhow::Result<Rc<Shared>> {
         if let Some(shared) = &self.shared {
             return Ok(Rc::clone(shared));
         }
-        let (mut gates, mut notes) = Gates::load()?;
-        // For the test that takes a connection.
-        let until = boot_ns() + u64::try_from(LEASE.as_nanos())?;
-        gates.renew(Leases { keeper_until_ns: until, agent_until_ns: until })?;
-        let take = self_test::prepare(&mut gates, &mut notes).map_err(|why| {
-            format!("connections can't be answered in place on this host, and are drained: {why:#}")
-        });
+        let (gates, notes, take) = gates(mode)?;
         let ready = sys::async_fd(notes.as_fd().try_clone_to_owned()?, Interest::READABLE)?;
         let (requests, asked) = mpsc::unbounded_channel();
         let shared = Rc::new(Shared {
@@ -224,6 +222,30 @@ impl Desk {
         tokio::task::spawn_local(ask(asked, Rc::clone(&self.releases), self.reports.clone()));
         self.shared = Some(Rc::clone(&shared));
         Ok(shared)
+    }
+}
+
+/// The gates, and whether connections can be taken; what only taking needs is done only for it.
+fn gates(mode: ExistingConnections) -> anyhow::Result<(Gates, Notes, Result<(), String>)> {
+    let because = |why: &anyhow::Error| {
+        format!("connections can't be answered in place on this host, and are drained: {why:#}")
+    };
+    if mode != ExistingConnections::Take {
+        let (gates, notes) = Gates::load(false)?;
+        return Ok((gates, notes, Err("it was not asked for".into())));
+    }
+    match Gates::load(true) {
+        Ok((mut gates, mut notes)) => {
+            // For the test that takes a connection.
+            let until = boot_ns() + u64::try_from(LEASE.as_nanos())?;
+            gates.renew(Leases { keeper_until_ns: until, agent_until_ns: until })?;
+            let take = self_test::prepare(&mut gates, &mut notes).map_err(|why| because(&why));
+            Ok((gates, notes, take))
+        }
+        Err(why) => {
+            let (gates, notes) = Gates::load(false)?;
+            Ok((gates, notes, Err(because(&why))))
+        }
     }
 }
 
