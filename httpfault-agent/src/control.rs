@@ -21,7 +21,7 @@ use crate::state;
 /// Longest line. A status of 100 targets stays far below.
 const MAX_LINE: usize = 256 * 1024;
 /// An agent that lives answers at once.
-const PATIENCE: Duration = Duration::from_secs(2);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(2);
 /// A client that connects asks at once; one that does not may not keep a descriptor.
 const QUESTION: Duration = Duration::from_millis(500);
 /// How long to wait for a free descriptor.

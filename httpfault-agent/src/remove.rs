@@ -1,11 +1,15 @@
 //! `remove`: ends faults from outside. Needs no state but the directory's name, and succeeds where nothing is.
 
-use std::time::Duration;
+use std::{
+    os::fd::OwnedFd,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context as _;
 use httpfault_common::contract::{Exit, ExperimentId, LeftBehind, RemoveReport, RemovedFault, RemovedHow};
 use rustix::{
     event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
     process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal},
 };
 
@@ -17,7 +21,7 @@ use crate::{
 /// How long a healthy agent may take: its grace for open connections, and some.
 const GRACEFUL: Duration = Duration::from_secs(15);
 /// How long a killed process may take to be gone.
-const KILLED: Timespec = Timespec { tv_sec: 5, tv_nsec: 0 };
+const KILLED: Duration = Duration::from_secs(5);
 
 /// Ends one experiment, or every one.
 pub(crate) async fn remove(only: Option<&ExperimentId>) -> anyhow::Result<RemoveReport> {
@@ -41,17 +45,7 @@ pub(crate) async fn remove(only: Option<&ExperimentId>) -> anyhow::Result<Remove
 
 /// Gracefully, else by force; then sweeps up what is left.
 async fn end(entry: &Entry) -> anyhow::Result<RemovedHow> {
-    let mut how = RemovedHow::Swept;
-    if entry.alive {
-        how = match control::stop(&entry.socket(), GRACEFUL).await {
-            Ok(()) => RemovedHow::Ended,
-            Err(why) => {
-                log::warn!("fault {}: {why:#}; killing its agent", entry.name);
-                kill(entry)?;
-                RemovedHow::Killed
-            }
-        };
-    }
+    let how = if entry.alive { end_agent(entry).await? } else { RemovedHow::Swept };
     match entry.refresh()? {
         None => Ok(how),
         Some(left) if left.alive => anyhow::bail!("{} still holds it", state::holder_name(&left)),
@@ -62,18 +56,56 @@ async fn end(entry: &Entry) -> anyhow::Result<RemovedHow> {
     }
 }
 
-/// Ends an agent that does not answer, a stopped one too. It is found by the lock that it holds, never by a number
-/// that was written down.
-fn kill(entry: &Entry) -> anyhow::Result<()> {
-    let Some(pid) = entry.holder() else { return Ok(()) };
-    let agent = Pid::from_raw(i32::try_from(pid)?).context("no process has pid 0")?;
-    let pidfd = pidfd_open(agent, PidfdFlags::empty()).with_context(|| format!("opening process {pid}"))?;
-    if entry.holder() != Some(pid) {
-        return Ok(());
+/// An agent at its very end listens no more while it still holds the lock; it is no agent that hangs, so it has as long as
+/// any other to answer.
+async fn end_agent(entry: &Entry) -> anyhow::Result<RemovedHow> {
+    let agent = Agent::of(entry)?;
+    let asked = Instant::now();
+    let Err(why) = control::stop(&entry.socket(), GRACEFUL).await else { return Ok(RemovedHow::Ended) };
+    // Nobody has the lock's file open any more: its last act is to remove it.
+    let Some(agent) = agent else { return Ok(RemovedHow::Ended) };
+    if agent.is_gone_within(control::PATIENCE.saturating_sub(asked.elapsed()))? {
+        return Ok(RemovedHow::Ended);
     }
-    pidfd_send_signal(&pidfd, Signal::KILL).with_context(|| format!("killing process {pid}"))?;
-    let gone =
-        poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&KILLED)).context("waiting for its end")?;
-    anyhow::ensure!(gone > 0, "process {pid} did not end within {} s of SIGKILL", KILLED.tv_sec);
-    Ok(())
+    log::warn!("fault {}: {why:#}; killing its agent", entry.name);
+    agent.kill()?;
+    Ok(RemovedHow::Killed)
+}
+
+/// The process that holds an experiment's lock. It is found by that, never by a number that was written down.
+struct Agent {
+    pid: u32,
+    pidfd: OwnedFd,
+}
+
+impl Agent {
+    fn of(entry: &Entry) -> anyhow::Result<Option<Self>> {
+        let Some(pid) = entry.holder() else { return Ok(None) };
+        let raw = Pid::from_raw(i32::try_from(pid)?).context("no process has pid 0")?;
+        let pidfd = match pidfd_open(raw, PidfdFlags::empty()) {
+            Err(Errno::SRCH) => return Ok(None),
+            opened => opened.with_context(|| format!("opening process {pid}"))?,
+        };
+        // Whether the number still means that process.
+        Ok((entry.holder() == Some(pid)).then_some(Self { pid, pidfd }))
+    }
+
+    /// Works on a stopped one too.
+    fn kill(&self) -> anyhow::Result<()> {
+        let pid = self.pid;
+        match pidfd_send_signal(&self.pidfd, Signal::KILL) {
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(why) => return Err(why).with_context(|| format!("killing process {pid}")),
+        }
+        let gone = self.is_gone_within(KILLED)?;
+        anyhow::ensure!(gone, "process {pid} did not end within {} s of SIGKILL", KILLED.as_secs());
+        Ok(())
+    }
+
+    fn is_gone_within(&self, patience: Duration) -> anyhow::Result<bool> {
+        let patience = Timespec::try_from(patience)?;
+        let gone = poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], Some(&patience))
+            .with_context(|| format!("waiting for the end of process {}", self.pid))?;
+        Ok(gone > 0)
+    }
 }

@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Read},
     os::unix::process::ExitStatusExt,
     path::PathBuf,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{
         Arc, Mutex, PoisonError,
         mpsc::{Receiver, RecvTimeoutError, channel},
@@ -22,11 +22,13 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use procfs::process::FDTarget;
 
 use crate::{
     command::{Said, build_directory, said},
     docker::Instance,
     netns::Namespace,
+    wait,
 };
 
 /// How long the agent may take to inject or to refuse. It takes a fraction of a second on an idle machine.
@@ -197,7 +199,7 @@ impl Agent {
                 Err(_) => break,
             }
         }
-        crate::wait::until("the agent to end", END, || Ok(self.child.try_wait()?.is_some()))
+        wait::until("the agent to end", END, || Ok(self.child.try_wait()?.is_some()))
             .with_context(|| format!("it said {:?}; stderr:\n{}", self.said, self.stderr()))?;
         let status = self.child.wait()?;
         Ok(Ended { status, lines: std::mem::take(&mut self.said), stderr: self.stderr() })
@@ -222,9 +224,8 @@ impl Drop for Agent {
         let pid = Pid::from_raw(self.child.id().cast_signed());
         // A stopped process takes no SIGTERM.
         let asked = kill(pid, Signal::SIGCONT).and_then(|()| kill(pid, Signal::SIGTERM));
-        let gone = crate::wait::until("the agent to end", Duration::from_secs(10), || {
-            Ok(self.child.try_wait()?.is_some())
-        });
+        let gone =
+            wait::until("the agent to end", Duration::from_secs(10), || Ok(self.child.try_wait()?.is_some()));
         if asked.is_err() || gone.is_err() {
             eprintln!("the agent did not end on SIGTERM; killing it");
             let killed = self.child.kill().and_then(|()| self.child.wait());
@@ -292,6 +293,35 @@ pub fn status_of(experiment: &str) -> Result<Option<FaultStatus>> {
 pub fn remove(args: &[&str]) -> Result<(Option<i32>, RemoveReport)> {
     let said = said(agent(["remove", "--output", "json"])?.args(args))?;
     Ok((said.status.code(), report(&said)?))
+}
+
+/// A `httpfault-agent remove` that has not ended yet.
+#[derive(Debug)]
+pub struct Removing(Child);
+
+impl Removing {
+    pub fn start(experiment: &str) -> Result<Self> {
+        let mut command = agent(["remove", "--output", "json", "--experiment-id", experiment])?;
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        Ok(Self(command.spawn().with_context(|| format!("starting {command:?}"))?))
+    }
+
+    /// Waits until it has the agent's process in hand, by a pidfd.
+    pub fn await_its_hold_on_the_agent(&self) -> Result<()> {
+        let process = procfs::process::Process::new(i32::try_from(self.0.id())?)?;
+        let is_pidfd = |target: &FDTarget| matches!(target, FDTarget::AnonInode(kind) if kind == "[pidfd]");
+        wait::until("remove to hold the agent's process", EVENT, || {
+            Ok(process.fd()?.filter_map(Result::ok).any(|held| is_pidfd(&held.target)))
+        })?;
+        Ok(())
+    }
+
+    pub fn ended(self) -> Result<(Option<i32>, RemoveReport)> {
+        let Output { status, stdout, stderr } = self.0.wait_with_output()?;
+        let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+        let said = Said { status, stdout: text(stdout), stderr: text(stderr) };
+        Ok((said.status.code(), report(&said)?))
+    }
 }
 
 fn report<T: serde::de::DeserializeOwned>(said: &Said) -> Result<T> {

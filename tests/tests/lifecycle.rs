@@ -1,6 +1,7 @@
 //! How faults begin and end: under load without a lost request, with their targets, beside each other.
 
 use std::{
+    fs,
     net::SocketAddr,
     process::Command,
     time::{Duration, Instant},
@@ -9,7 +10,7 @@ use std::{
 use anyhow::{Context, Result};
 use httpfault_common::contract::{Exit, Outcome as Became, Phase, RemovedHow, RemovedReason};
 use httpfault_tests::{
-    agent::{self, Agent, Ended, agent_on, experiment, run_args, status_of},
+    agent::{self, Agent, Ended, Removing, agent_on, experiment, run_args, status_of},
     clean::Traces,
     command::output,
     docker::{Instance, Plan},
@@ -94,6 +95,22 @@ fn remove_under_load() -> Result<()> {
         agent.ended()
     })?;
     assert_eq!((ended.code()?, ended.removed()?.reason), (0, RemovedReason::Request));
+    Ok(())
+}
+
+/// Its socket goes before its process does. Whoever comes in between finds an agent that ends by itself.
+#[test]
+fn remove_finds_an_agent_that_is_ending() -> Result<()> {
+    let site = Site::take("ending")?;
+    let id = experiment("ending");
+    let agent = site.inject(&id, &[])?;
+    fs::remove_file(format!("/run/httpfault/{id}/control.sock"))?;
+    let remove = Removing::start(&id)?;
+    remove.await_its_hold_on_the_agent()?;
+    let ended = agent.terminate()?;
+    let (code, report) = remove.ended()?;
+    assert_eq!((code, report.removed[0].how), (Some(0), RemovedHow::Ended), "{report:?}");
+    assert_eq!(ended.code()?, 130);
     Ok(())
 }
 
