@@ -95,8 +95,10 @@ fn while_the_agent_is_down_scripts_go_on_and_their_results_wait() {
 fn a_script_outlives_its_document_worker_and_shows_as_failed_in_the_end() {
     let simulator = harsh();
     let client = Client::new(&simulator);
-    let command = send(&client, "echo before; sleep 600");
-    eventually("it runs", || !simulator.processes(HOST).is_empty());
+    // Once it has said what it says: with its worker goes whoever reads that.
+    let command = send(&client, "echo before; touch /run/httpfault/said; sleep 600");
+    let said = simulator.host_directory(HOST).join("root/run/httpfault/said");
+    eventually("it runs", || said.exists());
     let begin = Instant::now();
     simulator.kill_document_workers(HOST);
     let end = ended(&simulator, &client, &command);
