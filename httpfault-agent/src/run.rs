@@ -18,6 +18,7 @@ use crate::{
     control,
     fault::{Ended, Fault, Run},
     keeper::Keeper,
+    last_word::LastWord,
     lease::Heart,
     preflight::{self, Preflight},
     report::Reporter,
@@ -72,7 +73,12 @@ pub(crate) async fn run(
         log_steering: args.output.log_steering,
         stop: CancellationToken::new(),
     };
-    let outcome = inject_hold_remove(&run, preflight, deadline, &claim, signals, reporter).await;
+    let mut last_word = LastWord::of(&spec.experiment_id);
+    let outcome =
+        inject_hold_remove(&run, preflight, deadline, &claim, signals, reporter, &mut last_word).await;
+    if let Ok(removed) = &outcome {
+        last_word.keep(removed);
+    }
     let released = claim.release();
 
     let mut removed = match (outcome, &released) {
@@ -101,6 +107,7 @@ async fn inject_hold_remove(
     claim: &Claim,
     mut signals: Signals,
     reporter: &Reporter,
+    last_word: &mut LastWord,
 ) -> anyhow::Result<Removed> {
     let spec = &*run.spec;
     let mut orders = control::serve(&claim.socket())?;
@@ -118,7 +125,7 @@ async fn inject_hold_remove(
         None => {
             reporter.event(&Event::Injected(Injected { warnings: warnings.clone(), ..injected }));
             let mut view = View::of(spec, reporter);
-            let held = on.hold(faults, &mut signals, &mut orders, &mut view).await;
+            let held = on.hold(faults, &mut signals, &mut orders, &mut view, last_word).await;
             view.finish();
             held
         }

@@ -16,10 +16,10 @@ use jiff::Timestamp;
 use procfs::process::FDTarget;
 use serde::{Deserialize, Serialize};
 
-use crate::{netns::Netns, sockets};
+use crate::{last_word, netns::Netns, sockets};
 
 /// Root of all state. On a tmpfs, so a reboot, which ends every fault, clears it too.
-const ROOT: &str = "/run/httpfault";
+pub(crate) const ROOT: &str = "/run/httpfault";
 const LOCK: &str = "lock";
 const STATE: &str = "state.json";
 const SOCKET: &str = "control.sock";
@@ -90,6 +90,7 @@ impl Claim {
                 return Err(Refusal::Conflict(problem));
             }
         }
+        last_word::make_room(&state.experiment_id);
         let dir = root.join(state.experiment_id.as_str());
         create_private(&dir)?;
         let lock = open_lock(&dir.join(LOCK))?;

@@ -3,7 +3,7 @@
 use httpfault_common::contract::{ExperimentId, FaultStatus, Phase, StatusReport};
 
 use crate::{
-    control,
+    control, last_word,
     state::{self, Entry},
 };
 
@@ -15,7 +15,9 @@ pub(crate) async fn report(only: Option<&ExperimentId>) -> anyhow::Result<Status
             faults.extend(look(&entry).await);
         }
     }
-    Ok(StatusReport { faults })
+    let over = faults.iter().all(|fault| fault.phase == Phase::Stale);
+    let ended = only.filter(|_| over).and_then(last_word::read).map(Box::new);
+    Ok(StatusReport { faults, ended })
 }
 
 /// One fault, if it has state here.

@@ -90,16 +90,21 @@ fn status(phase: Phase) -> FaultStatus {
 }
 
 fn removed(reason: RemovedReason, targets: Vec<TargetReport>, left_behind: Vec<LeftBehind>) -> Event {
-    Event::Removed(Removed {
+    Event::Removed(report(reason, targets, left_behind))
+}
+
+fn report(reason: RemovedReason, targets: Vec<TargetReport>, left_behind: Vec<LeftBehind>) -> Removed {
+    Removed {
         exit: if left_behind.is_empty() { Exit::Done } else { Exit::LeftBehind },
         experiment_id: "exp-1".parse().unwrap(),
         reason,
         injected_at: Some(at(0)),
         removed_at: at(60),
+        counters_at: None,
         targets,
         left_behind,
         warnings: Vec::new(),
-    })
+    }
 }
 
 #[test]
@@ -136,9 +141,16 @@ fn run() {
 #[test]
 fn status_and_remove() {
     let phases = [Phase::On, Phase::Starting, Phase::Ending, Phase::NotResponding, Phase::Stale];
-    let one = |phase| StatusReport { faults: vec![status(phase)] };
+    let one = |phase| StatusReport { faults: vec![status(phase)], ended: None };
     golden("status.jsonl", &phases.map(one));
-    golden("status-nothing.jsonl", &[StatusReport { faults: Vec::new() }]);
+    golden("status-nothing.jsonl", &[StatusReport::default()]);
+    let ended = |counters_at, reason| {
+        let word = report(reason, vec![counted(A, Outcome::Faulted, 7)], Vec::new());
+        let word = Removed { counters_at, removed_at: counters_at.unwrap_or(word.removed_at), ..word };
+        StatusReport { faults: Vec::new(), ended: Some(Box::new(word)) }
+    };
+    let words = [ended(None, RemovedReason::Deadline), ended(Some(at(30)), RemovedReason::Signal)];
+    golden("status-ended.jsonl", &words);
     let how = |how| RemovedFault { experiment_id: "exp-1".to_owned(), how };
     let removed = vec![how(RemovedHow::Ended), how(RemovedHow::Killed), how(RemovedHow::Swept)];
     let done = RemoveReport { exit: Exit::Done, removed, left_behind: Vec::new() };

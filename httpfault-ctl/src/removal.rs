@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use httpfault_common::contract::{Exit, ExperimentId, LeftBehind, RemovedFault};
+use httpfault_common::contract::{self, Exit, ExperimentId, LeftBehind, RemovedFault};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -49,6 +49,8 @@ pub(crate) struct Removed {
     pub(crate) left: Vec<LeftBehind>,
     /// Experiments that still show.
     pub(crate) still: Vec<ExperimentId>,
+    /// What the agent has kept of its report.
+    pub(crate) last_word: Option<Box<contract::Removed>>,
 }
 
 pub(crate) type Verdicts = BTreeMap<InstanceId, Verdict>;
@@ -223,7 +225,7 @@ impl<'a> Removal<'a> {
         let Some(status) = verify::status(&answer.stdout) else { return Verdict::Unclear(answer.failure()) };
         let ids = status.faults.into_iter().map(|fault| fault.experiment_id);
         let still = ids.filter(|id| self.experiment.is_none_or(|wanted| id == wanted)).collect();
-        let mut removed = Removed { still, ..Removed::default() };
+        let mut removed = Removed { still, last_word: status.ended, ..Removed::default() };
         let mut done = true;
         if let Some(report) = verify::removal(&answer.stdout) {
             done = report.exit == Exit::Done;

@@ -110,6 +110,23 @@ fn take_removed(removed: &Removed, target: &str, task: &mut TaskReport) {
     task.error = found.error.clone().or(task.error.take());
 }
 
+/// Puts an agent's last word into the record of a task whose report did not come.
+pub(crate) fn take_last_word(word: &Removed, target: &str, task: &mut TaskReport) {
+    if word.targets.iter().all(|found| found.target != target) {
+        return;
+    }
+    let of_its_own = (task.outcome, task.error.clone());
+    take_removed(word, target, task);
+    if let Some(at) = word.counters_at {
+        task.counters_at = Some(at);
+        task.removed_at = None;
+    }
+    // What went wrong with its command is not undone by what the agent did.
+    if of_its_own.0 == TaskOutcome::Failed {
+        (task.outcome, task.error) = of_its_own;
+    }
+}
+
 fn take_refused(check: &CheckReport, target: &str, task: &mut TaskReport) {
     let own = check.targets.iter().find(|found| found.target == target).and_then(|found| found.error.clone());
     let problem = own.or_else(|| check.problems.first().cloned()).unwrap_or_else(|| Problem {

@@ -36,10 +36,12 @@ pub(super) fn check(report: &CheckReport) -> String {
 }
 
 pub(super) fn status(report: &StatusReport) -> String {
-    if report.faults.is_empty() {
-        return "no fault on this host".into();
+    let mut lines: Vec<String> = report.faults.iter().map(fault).collect();
+    if lines.is_empty() {
+        lines.push("no fault on this host".into());
     }
-    report.faults.iter().map(fault).collect::<Vec<_>>().join("\n")
+    lines.extend(report.ended.as_deref().map(last_word));
+    lines.join("\n")
 }
 
 pub(super) fn remove(report: &RemoveReport) -> String {
@@ -81,6 +83,17 @@ fn removed(report: &Removed) -> String {
     lines.extend(report.warnings.iter().map(|warning| format!("  warning: {warning}")));
     lines.extend(report.left_behind.iter().map(left_behind));
     lines.join("\n")
+}
+
+/// Of a fault that is over.
+fn last_word(word: &Removed) -> String {
+    match word.counters_at {
+        Some(at) => {
+            let lines: Vec<String> = word.targets.iter().map(outcome).collect();
+            format!("{}: its agent was killed; as of {at:.0}:\n{}", word.experiment_id, lines.join("\n"))
+        }
+        None => removed(word),
+    }
 }
 
 fn target(target: &InjectedTarget) -> String {

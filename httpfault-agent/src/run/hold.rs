@@ -11,12 +11,17 @@ use tokio::{
     time::MissedTickBehavior,
 };
 
+use super::verdict;
 use crate::{
     control::Order,
     fault::{Ended, Fault, Over, Run},
+    last_word::LastWord,
     signal::Signals,
     view::View,
 };
+
+/// How often a person sees how it stands, and how old the last word of a killed agent may be.
+const REDRAW: Duration = Duration::from_millis(500);
 
 /// Held until the process ends: by its closing the client of a `stop` knows.
 pub(super) type Stopper = oneshot::Sender<()>;
@@ -51,10 +56,11 @@ impl On<'_> {
         signals: &mut Signals,
         orders: &mut mpsc::Receiver<Order>,
         view: &mut View,
+        last_word: &mut LastWord,
     ) -> Held {
         let mut ended = JoinSet::new();
         let mut stoppers = Vec::new();
-        let mut redraw = tokio::time::interval(Duration::from_millis(500));
+        let mut redraw = tokio::time::interval(REDRAW);
         redraw.set_missed_tick_behavior(MissedTickBehavior::Delay);
 
         let reason = loop {
@@ -84,6 +90,7 @@ impl On<'_> {
                 _ = redraw.tick() => {
                     view.draw(&faults);
                     faults.iter().for_each(Fault::print_log);
+                    last_word.keep_so_far(verdict::so_far(&self.run.spec, self.injected_at, &faults));
                 }
             }
         };

@@ -5,6 +5,8 @@ use httpfault_common::contract::{
 };
 use jiff::Timestamp;
 
+use crate::fault::Fault;
+
 /// The final report.
 pub(super) fn removed(
     spec: &RunSpec,
@@ -20,10 +22,19 @@ pub(super) fn removed(
         reason,
         injected_at,
         removed_at: Timestamp::now(),
+        counters_at: None,
         targets,
         left_behind,
         warnings,
     }
+}
+
+/// What there is to say if the agent is killed now, as SSM does when a command is cancelled.
+pub(super) fn so_far(spec: &RunSpec, injected_at: Timestamp, faults: &[Fault]) -> Removed {
+    let targets = faults.iter().map(Fault::target_report).collect();
+    let (reason, nothing) = (RemovedReason::Signal, Vec::new());
+    let word = removed(spec, Some(injected_at), reason, targets, nothing, Vec::new());
+    Removed { counters_at: Some(word.removed_at), ..word }
 }
 
 /// The report of a target that was never injected.

@@ -52,6 +52,9 @@ pub struct Removed {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub injected_at: Option<Timestamp>,
     pub removed_at: Timestamp,
+    /// When the counters were read, where that was before the end: the agent was killed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counters_at: Option<Timestamp>,
     pub targets: Vec<TargetReport>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_behind: Vec<LeftBehind>,
@@ -65,7 +68,7 @@ pub struct Removed {
 pub enum RemovedReason {
     /// The duration is over.
     Deadline,
-    /// SIGTERM or SIGINT.
+    /// SIGTERM, SIGINT, or SIGKILL, which SSM sends when a command is cancelled.
     Signal,
     /// `httpfault-agent remove`.
     Request,
@@ -219,9 +222,12 @@ pub struct CheckReport {
 }
 
 /// `status`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StatusReport {
     pub faults: Vec<FaultStatus>,
+    /// Where one experiment was asked for and is over: the last word of its agent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<Box<Removed>>,
 }
 
 /// One fault on this host.

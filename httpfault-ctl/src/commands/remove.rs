@@ -95,7 +95,7 @@ async fn experiments(cloud: &Cloud, asked: &Hosts) -> anyhow::Result<(Experiment
     let answers = cloud.ask(Action::Status, None, &scripts::status(None), &asked.online).await?;
     let (mut found, mut unclear) = (Experiments::new(), Vec::new());
     for answer in answers {
-        let Some(StatusReport { faults }) = verify::status(&answer.stdout) else {
+        let Some(StatusReport { faults, .. }) = verify::status(&answer.stdout) else {
             unclear.push(match answer.is_refused() {
                 true => HostRemoval::gone(&answer.instance, answer.failure()),
                 false => HostRemoval::failed(&answer.instance, answer.failure()),

@@ -77,3 +77,25 @@ fn status_and_removal_are_understood() {
         assert_eq!((reports[1].exit, reports[1].left_behind.len()), (Exit::LeftBehind, 1));
     }
 }
+
+#[test]
+fn a_last_word_is_understood() {
+    for release in releases() {
+        let printed = fs::read_to_string(release.join("status-ended.jsonl")).unwrap();
+        let words: Vec<TaskReport> = printed
+            .lines()
+            .map(|line| {
+                let (mut task, mut other) = (TaskReport::default(), TaskReport::default());
+                let word = status(line).unwrap().ended.unwrap();
+                take_last_word(&word, A, &mut task);
+                take_last_word(&word, B, &mut other);
+                assert!(other.reason.is_none(), "it says nothing of that task");
+                task
+            })
+            .collect();
+        let seen = |task: &TaskReport| (task.counters.faulted, task.reason, task.removed_at.is_some());
+        assert_eq!(seen(&words[0]), (7, Some(RemovedReason::Deadline), true));
+        assert_eq!(seen(&words[1]), (7, Some(RemovedReason::Signal), false), "killed");
+        assert!(words[1].counters_at < words[0].counters_at);
+    }
+}

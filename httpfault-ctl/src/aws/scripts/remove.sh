@@ -2,10 +2,12 @@
 root=/var/lib/httpfault
 @TELL@
 @FIND@
+set -- @WHICH@
 if [ -n "$agent" ]; then
-    tell "$agent" remove @WHICH@ --output json
+    tell "$agent" remove "$@" --output json
     removed=$?
-    tell "$agent" status --output json || exit
+    [ "$1" != --all ] || shift
+    tell "$agent" status "$@" --output json || exit
     exit "$removed"
 fi
 for state in /run/httpfault/*/; do

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::bail;
-use httpfault_common::contract::{Counters, Event, ExperimentId, LeftBehind, Problem, RemovedReason};
+use httpfault_common::contract::{
+    Counters, Event, ExperimentId, LeftBehind, Problem, Removed, RemovedReason,
+};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{
@@ -34,6 +36,8 @@ pub(super) struct Desk {
     pub(super) cancelled: BTreeSet<InstanceId>,
     /// What agents said that they could not undo.
     pub(super) agents_left: BTreeMap<InstanceId, Vec<LeftBehind>>,
+    /// Reports that agents kept, for the case that the command's output does not have them.
+    last_words: BTreeMap<InstanceId, Box<Removed>>,
 }
 
 impl Desk {
@@ -49,6 +53,7 @@ impl Desk {
             unended: BTreeSet::new(),
             cancelled: BTreeSet::new(),
             agents_left: BTreeMap::new(),
+            last_words: BTreeMap::new(),
         }
     }
 
@@ -112,13 +117,36 @@ impl Desk {
             }
         });
         events.iter().for_each(|event| self.take_remarks(&answer.instance, event));
+        self.take_last_word(run);
         // The agent's last word is missing where another command held the fault, and where this run cancelled it.
         if already || self.cancelled.contains(&answer.instance) {
             self.judge_by_look(run);
         }
         let next = "look at the command in SSM's history, or run `httpfault-agent check` on the host";
         self.fail_host(run, &problem(&answer.instance, &answer.failure(), next));
-        self.date_counters(run);
+    }
+
+    /// Keeps what agents have to say beside their commands' outputs.
+    pub(super) fn note_last_words(&mut self, verdicts: &Verdicts) {
+        for (host, verdict) in verdicts {
+            if let Verdict::Off(removed) | Verdict::On(removed) = verdict
+                && let Some(word) = &removed.last_word
+            {
+                self.last_words.insert(host.clone(), word.clone());
+            }
+        }
+    }
+
+    /// Takes it for the tasks whose report is missing. A word from before this run is another run's.
+    pub(super) fn take_last_word(&mut self, run: &HostRun) {
+        let Some(word) = self.last_words.get(&run.instance).cloned() else { return };
+        let started = self.report.started_at;
+        self.each_task(run, |target, task| {
+            let own = task.injected_at.is_some() || word.injected_at.is_some_and(|at| at >= started);
+            if own && task.removed_at.is_none() {
+                verify::take_last_word(&word, target, task);
+            }
+        });
     }
 
     fn judge_by_look(&mut self, run: &HostRun) {
@@ -140,12 +168,20 @@ impl Desk {
         });
         if let Some(at) = seen {
             let age = Timestamp::now().duration_since(at).max(SignedDuration::ZERO).as_secs();
-            self.warn(format!(
-                "instance {}: the agent's last report is missing, the counters are of {} ({age} s before): what came later \
-                 is not in them",
-                run.instance,
-                at.strftime("%H:%M:%S")
-            ));
+            let host = &run.instance;
+            let killed = self.last_words.get(host).and_then(|word| word.counters_at);
+            self.warn(match killed.filter(|killed| *killed == at) {
+                Some(at) => format!(
+                    "instance {host}: its agent was killed; the counters are the last that it kept, of {}: they may miss \
+                     its last half second",
+                    at.strftime("%H:%M:%S")
+                ),
+                None => format!(
+                    "instance {host}: the agent's last report is missing, the counters are of {} ({age} s ago): what came \
+                     later is not in them",
+                    at.strftime("%H:%M:%S")
+                ),
+            });
         }
     }
 

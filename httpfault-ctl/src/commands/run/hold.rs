@@ -177,7 +177,6 @@ fn take(desk: &mut Desk, window: &LiveWindow, answers: &[Answer]) {
             desk.unended.insert(host.clone());
             let next = "look at the host; its agent ends the fault by itself at the deadline";
             desk.fail_host(run, &problem(host, &answer.failure(), next));
-            desk.date_counters(run);
         }
     }
 }

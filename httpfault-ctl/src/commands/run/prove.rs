@@ -122,8 +122,11 @@ pub(super) async fn off(desk: &mut Desk, window: &LiveWindow, console: &Console)
     removal.damaged = desk.agents_left.keys().cloned().collect();
     let proved = removal.prove(hosts).await;
     let verdicts = std::mem::take(&mut removal.verdicts);
+    desk.note_last_words(&verdicts);
+    window.runs.iter().for_each(|run| desk.take_last_word(run));
     desk.take_verdicts(verdicts);
     for run in &window.runs {
+        desk.date_counters(run);
         unseen(desk, run);
     }
     Ok(proved?)

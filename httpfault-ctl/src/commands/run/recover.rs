@@ -45,11 +45,13 @@ pub(super) async fn recover(live: &mut Live, access: &Access, console: &Console)
         desk.warn(format!("the ends of the agents' commands could not be awaited: {error}"));
     }
     desk.cancelled = cancelled;
+    desk.note_last_words(&verdicts);
     if let Err(error) = hold::take_everything(desk, windows).await {
         desk.warn(format!("the agents' reports could not be read: {error:#}"));
     }
     let told = verdicts.keys().cloned().collect();
     desk.take_verdicts(verdicts);
+    windows.iter().flat_map(|window| &window.runs).for_each(|run| desk.date_counters(run));
     if let Err(error) = done {
         for host in hosts.difference(&told) {
             desk.left_on(host, format!("{error}; its agent ends the fault by itself at the deadline"));

@@ -53,7 +53,7 @@ impl Fleet {
             "status" => {
                 let faults = self.on().get(&call.instance_id).map(|(fault, _)| fault.clone());
                 let faults = faults.into_iter().collect();
-                Finished::ok(serde_json::to_string(&StatusReport { faults })?)
+                Finished::ok(serde_json::to_string(&StatusReport { faults, ended: None })?)
             }
             "remove" => {
                 let found = self.on().remove(&call.instance_id);
@@ -63,7 +63,7 @@ impl Fleet {
                 });
                 let removed = removed.into_iter().collect();
                 let report = RemoveReport { exit: Exit::Done, removed, left_behind: Vec::new() };
-                let status = StatusReport { faults: Vec::new() };
+                let status = StatusReport::default();
                 Finished::ok(format!(
                     "{}\n{}",
                     serde_json::to_string(&report)?,
@@ -124,6 +124,7 @@ impl Fleet {
             reason,
             injected_at: Some(at),
             removed_at: Timestamp::now(),
+            counters_at: None,
             targets,
             left_behind: Vec::new(),
             warnings: Vec::new(),
