@@ -26,8 +26,9 @@ const REMOVALS: u32 = 3;
 const FAILURES: u32 = 3;
 /// So many looks follow each other quickly.
 const OFTEN: u32 = 6;
-/// What a host may take that is not busy: the message's way, and the end of an agent with open connections.
-const LEAST_PATIENCE: Duration = Duration::from_secs(2);
+/// What a host may take that is not busy: up to 2.5 s until its SSM agent takes the message, and the end of an agent
+/// with open connections. After this, what has not been answered waits behind something.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is known about a host after all that was tried.
 #[derive(Debug)]
@@ -173,7 +174,9 @@ impl<'a> Removal<'a> {
             let sent = self.errands.send(self.cloud, action, self.experiment, script, &unasked).await;
             self.unless_passing(sent)?;
             unasked.retain(|host| !self.errands.asked_since(host, begin));
-            sleep(step(self.cloud, looks)).await;
+            let step = step(self.cloud, looks);
+            let patience = PATIENCE.saturating_sub(begin.elapsed());
+            sleep(if in_the_way { step.min(patience) } else { step }).await;
             looks += 1;
             let replies = match self.errands.collect(self.cloud).await {
                 // Perhaps nothing can be seen any more, but what was not asked for yet can still be done.
@@ -193,7 +196,7 @@ impl<'a> Removal<'a> {
                     self.verdicts.insert(host, verdict);
                 }
             }
-            if begin.elapsed() >= patience(self.cloud) && in_the_way && !todo.is_empty() {
+            if begin.elapsed() >= PATIENCE && in_the_way && !todo.is_empty() {
                 in_the_way = false;
                 self.cancel(&todo).await?;
             }
@@ -273,9 +276,4 @@ impl<'a> Removal<'a> {
 fn step(cloud: &Cloud, looks: u32) -> Duration {
     let part = if looks < OFTEN { 0.3 } else { 1.0 };
     cloud.poll().mul_f64(part + fastrand::f64() * part / 3.0)
-}
-
-/// After this, what has not been answered waits behind something.
-fn patience(cloud: &Cloud) -> Duration {
-    cloud.poll().mul_f64(0.6).max(LEAST_PATIENCE)
 }
