@@ -2,7 +2,7 @@
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
-use crate::tunables::table::{ACCESS, Kind, POLICY, REGISTRY, Tunable, experiment};
+use crate::tunables::table::{Kind, Tunable, access, experiment, policy, registry};
 
 /// Commands in the order of the help.
 pub(crate) const RUN: &str = "run";
@@ -24,12 +24,12 @@ pub(crate) fn command() -> Command {
         .after_help(EXIT_CODES)
         .subcommand_required(true)
         .arg_required_else_help(true)
-        .subcommand(with(RUN, "Inject, hold, remove, verify and report", &experiment()))
-        .subcommand(with(PLAN, "Show what run would do; changes nothing", &experiment()))
-        .subcommand(with(STATUS, "Ask the hosts which faults are on", ACCESS))
-        .subcommand(with(REMOVE, "End faults: one experiment's, a service's or the whole cluster's", ACCESS))
+        .subcommand(with(RUN, "Inject, hold, remove, verify and report", experiment()))
+        .subcommand(with(PLAN, "Show what run would do; changes nothing", experiment()))
+        .subcommand(with(STATUS, "Ask the hosts which faults are on", access()))
+        .subcommand(with(REMOVE, "End faults: one experiment's, a service's or the whole cluster's", access()))
         .subcommand(
-            with(POLICY_COMMAND, "Print the least IAM policy that httpfault-ctl needs", POLICY).arg(
+            with(POLICY_COMMAND, "Print the least IAM policy that httpfault-ctl needs", policy()).arg(
                 Arg::new("reference")
                     .long("reference")
                     .action(ArgAction::SetTrue)
@@ -37,7 +37,7 @@ pub(crate) fn command() -> Command {
             ),
         )
         .subcommand(
-            with(DOCUMENT, "Print the Systems Manager document for SSM_DOCUMENT", REGISTRY).arg(
+            with(DOCUMENT, "Print the Systems Manager document for SSM_DOCUMENT", registry()).arg(
                 Arg::new("register")
                     .long("register")
                     .action(ArgAction::SetTrue)
@@ -56,8 +56,8 @@ pub(crate) fn wants_register(matches: &ArgMatches) -> bool {
     matches.get_flag("register")
 }
 
-fn with(name: &'static str, about: &'static str, tunables: &[&'static Tunable]) -> Command {
-    Command::new(name).about(about).after_help(EXIT_CODES).args(tunables.iter().map(|tunable| flag(tunable)))
+fn with(name: &'static str, about: &'static str, tunables: Vec<&'static Tunable>) -> Command {
+    Command::new(name).about(about).after_help(EXIT_CODES).args(tunables.into_iter().map(flag))
 }
 
 fn flag(tunable: &'static Tunable) -> Arg {

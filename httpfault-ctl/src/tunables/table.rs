@@ -114,13 +114,8 @@ tunables! {
     ANSWER_SECS = one("HTTPFAULT_ANSWER_SECS", "answer-secs", Value, "120", "How long a host may take to answer a short command, seconds");
 }
 
-/// What `status` and `remove` take: where to look, and how to get in.
-pub(crate) const ACCESS: &[&Tunable] = &[
-    &CLUSTER_NAME,
-    &REGION,
-    &SERVICE_NAME,
-    &EXPERIMENT_ID,
-    &SSM_DOCUMENT,
+/// How to get into AWS.
+const CREDENTIALS: [&Tunable; 7] = [
     &AWS_AUTHENTICATION_SECRET,
     &AWS_AUTHENTICATION_SECRET_DIR,
     &AWS_SHARED_CREDENTIALS_FILE,
@@ -128,28 +123,23 @@ pub(crate) const ACCESS: &[&Tunable] = &[
     &ASSUME_ROLE_ARN,
     &ASSUME_ROLE_EXTERNAL_ID,
     &ASSUME_ROLE_SESSION_NAME,
-    &OUTPUT,
-    &POLL_MS,
-    &ANSWER_SECS,
 ];
+
+/// What `status` and `remove` take: where to look, and how to get in.
+pub(crate) fn access() -> Vec<&'static Tunable> {
+    let place = [&CLUSTER_NAME, &REGION, &SERVICE_NAME, &EXPERIMENT_ID, &SSM_DOCUMENT];
+    [&place[..], &CREDENTIALS, &[&OUTPUT, &POLL_MS, &ANSWER_SECS]].concat()
+}
 
 /// What `policy` takes: what makes it narrower.
-pub(crate) const POLICY: &[&Tunable] = &[&CLUSTER_NAME, &REGION, &INSTANCE_TAG, &SSM_DOCUMENT];
+pub(crate) fn policy() -> Vec<&'static Tunable> {
+    vec![&CLUSTER_NAME, &REGION, &INSTANCE_TAG, &SSM_DOCUMENT]
+}
 
 /// What `document` takes: which agents, where, as whom.
-pub(crate) const REGISTRY: &[&Tunable] = &[
-    &REGION,
-    &SSM_DOCUMENT,
-    &AGENT_DIR,
-    &AGENT_SHA256,
-    &AWS_AUTHENTICATION_SECRET,
-    &AWS_AUTHENTICATION_SECRET_DIR,
-    &AWS_SHARED_CREDENTIALS_FILE,
-    &AWS_PROFILE,
-    &ASSUME_ROLE_ARN,
-    &ASSUME_ROLE_EXTERNAL_ID,
-    &ASSUME_ROLE_SESSION_NAME,
-];
+pub(crate) fn registry() -> Vec<&'static Tunable> {
+    [&[&REGION, &SSM_DOCUMENT, &AGENT_DIR, &AGENT_SHA256][..], &CREDENTIALS].concat()
+}
 
 /// What `run` and `plan` take: everything that is not for `policy` alone.
 pub(crate) fn experiment() -> Vec<&'static Tunable> {
