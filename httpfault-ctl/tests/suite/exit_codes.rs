@@ -129,6 +129,9 @@ fn a_task_that_goes_away_is_a_warning_with_its_replacement() {
         let new = world.replace_task(&task).unwrap();
         // It is still there when the run begins, and its successor already shows.
         *world.task_mut(&task).unwrap() = old;
+        // A second may end before the run begins.
+        let later = jiff::Timestamp::now() + jiff::SignedDuration::from_mins(1);
+        world.task_mut(&new).unwrap().created_at = later;
         new
     });
     let done = finish(
