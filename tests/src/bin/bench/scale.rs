@@ -24,6 +24,9 @@ const SSM_LATENCY: Duration = Duration::from_millis(80);
 /// What a command takes from SendCommand to the host.
 const DELIVERY: Duration = Duration::from_millis(800);
 
+/// What delivery in pieces may take, in times of what the SSM agents' pace makes it take; the plan promises it.
+const MOST_TIMES_FLOOR: f64 = 1.2;
+
 /// Calls in a second, and at once. Assumed: ECS documents 50 cluster reads at once ("Request throttling for the Amazon
 /// ECS API"), Systems Manager documents nothing; the rates are on the careful side.
 const LIMITS: [Limit; 11] = [
@@ -63,6 +66,24 @@ impl Limit {
     }
 }
 
+/// How the SSM agents of the hosts take their messages.
+#[derive(Clone, Copy, Debug)]
+enum Pace {
+    /// As they come: what is left is the controller's and the APIs' time.
+    AtOnce,
+    /// One every 2 to 2.5 s, as the real one does.
+    Real,
+}
+
+impl Pace {
+    fn timing(self) -> Timing {
+        match self {
+            Self::AtOnce => Timing { delivery: DELIVERY, ..Timing::default() },
+            Self::Real => Timing { delivery: DELIVERY, ..Timing::harsh() },
+        }
+    }
+}
+
 /// The size of the measurement.
 #[derive(Debug)]
 pub(crate) struct Size {
@@ -72,7 +93,8 @@ pub(crate) struct Size {
     pub(crate) seconds: u64,
 }
 
-/// Prints a table for the plan, for a run with the agents in place, and for one that brings them.
+/// Prints a table for the plan, and for runs with the agents in place and with agents that have to be brought, at both
+/// paces.
 pub(crate) fn measure(size: &Size) -> Result<()> {
     let Size { hosts, tasks_per_host, seconds } = size;
     print(&format!("{}\n\n", machine::description()?))?;
@@ -84,14 +106,19 @@ pub(crate) fn measure(size: &Size) -> Result<()> {
         SSM_LATENCY.as_millis(),
         DELIVERY.as_millis(),
     ))?;
-    one(size, "plan", "plan", true)?;
-    one(size, "run, agents in place", "run", true)?;
-    one(size, "run, agents brought over SSM", "run", false)
+    one(size, "plan", "plan", true, Pace::AtOnce)?;
+    one(size, "run, agents in place", "run", true, Pace::AtOnce)?;
+    one(size, "run, agents brought over SSM", "run", false, Pace::AtOnce)?;
+    print(
+        "\nThe same where the SSM agents of the hosts take one message every 2 to 2.5 s, as the real one does:\n",
+    )?;
+    one(size, "run at the real pace, agents in place", "run", true, Pace::Real)?;
+    one(size, "run at the real pace, agents brought over SSM", "run", false, Pace::Real)
 }
 
-fn one(size: &Size, title: &str, command: &str, in_place: bool) -> Result<()> {
+fn one(size: &Size, title: &str, command: &str, in_place: bool, pace: Pace) -> Result<()> {
     let fleet = Fleet::new(in_place);
-    let timing = Timing { delivery: DELIVERY, ..Timing::default() };
+    let timing = pace.timing();
     let world = World::fleet(size.hosts, size.tasks_per_host);
     let simulator = Simulator::builder(world).timing(timing).execution(fleet.execution()).start()?;
     limit(&simulator);
@@ -100,7 +127,35 @@ fn one(size: &Size, title: &str, command: &str, in_place: bool) -> Result<()> {
     ensure!(ended.status.success(), "{title}: {ended}");
     let tasks = ended.report()?["tasks"].as_array().map_or(0, Vec::len);
     ensure!(tasks == size.hosts * size.tasks_per_host, "{title}: {tasks} tasks are in the report");
-    report(title, &simulator, &ended, memory, if command == "run" { size.seconds } else { 0 })
+    report(title, &simulator, &ended, memory, if command == "run" { size.seconds } else { 0 })?;
+    match (pace, in_place) {
+        (Pace::Real, false) => delivery(title, &simulator, &fleet),
+        _ => Ok(()),
+    }
+}
+
+/// What bringing the agent took, beside the least that the pace of the SSM agents allows.
+fn delivery(title: &str, simulator: &Simulator, fleet: &Fleet) -> Result<()> {
+    let commands = simulator.commands();
+    let messages = commands
+        .iter()
+        .filter(|one| one.comment.contains(" piece ") || one.comment.contains(" install "))
+        .flat_map(|one| &one.invocations)
+        .fold(BTreeMap::<&str, usize>::new(), |mut messages, one| {
+            *messages.entry(&one.instance_id).or_default() += 1;
+            messages
+        });
+    let most = messages.into_values().max().context("no piece was sent")?;
+    let harsh = Timing::harsh().messages.context("the real agent has a pace")?;
+    let floor = (harsh.least + harsh.most).as_secs_f64() / 2.0 * most as f64;
+    let took = fleet.delivery().context("no host got an agent")?.as_secs_f64();
+    let times = took / floor;
+    print(&format!(
+        "Bringing the agent took {took:.1} s, from the first piece on a host to the last agent in place: {times:.2} times \
+         the {floor:.1} s of {most} messages to a host.\n"
+    ))?;
+    ensure!(times <= MOST_TIMES_FLOOR, "{title}: delivery is slower than {MOST_TIMES_FLOOR} times the floor");
+    Ok(())
 }
 
 /// Gives every API its rate and its latency.

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result};
@@ -25,11 +25,13 @@ const INJECTION: Duration = Duration::from_millis(300);
 pub(crate) struct Fleet {
     on: Mutex<BTreeMap<String, (FaultStatus, Arc<Notify>)>>,
     in_place: bool,
+    /// When the first piece came to a host, and when the last agent was put together.
+    delivered: Mutex<Option<(Instant, Instant)>>,
 }
 
 impl Fleet {
     pub(crate) fn new(in_place: bool) -> Arc<Self> {
-        Arc::new(Self { on: Mutex::default(), in_place })
+        Arc::new(Self { on: Mutex::default(), in_place, delivered: Mutex::default() })
     }
 
     pub(crate) fn execution(self: &Arc<Self>) -> Execution {
@@ -48,8 +50,15 @@ impl Fleet {
         let action = call.comment.split(' ').nth(2).context("a comment names the action")?;
         Ok(match action {
             "probe" if !self.in_place => Finished::ok("httpfault: absent"),
-            "probe" | "install" => Finished::ok("httpfault: ready x86_64"),
-            "piece" => Finished::ok("httpfault: kept"),
+            "probe" => Finished::ok("httpfault: ready x86_64"),
+            "piece" => {
+                self.note_delivery();
+                Finished::ok("httpfault: kept")
+            }
+            "install" => {
+                self.note_delivery();
+                Finished::ok("httpfault: ready x86_64")
+            }
             "status" => {
                 let faults = self.on().get(&call.instance_id).map(|(fault, _)| fault.clone());
                 let faults = faults.into_iter().collect();
@@ -134,6 +143,18 @@ impl Fleet {
             serde_json::to_string(&injected)?,
             serde_json::to_string(&removed)?
         )))
+    }
+
+    fn note_delivery(&self) {
+        let now = Instant::now();
+        let mut delivered = self.delivered.lock().unwrap_or_else(PoisonError::into_inner);
+        *delivered = Some((delivered.map_or(now, |(first, _)| first), now));
+    }
+
+    /// From the first piece to the last agent.
+    pub(crate) fn delivery(&self) -> Option<Duration> {
+        let delivered = *self.delivered.lock().unwrap_or_else(PoisonError::into_inner);
+        delivered.map(|(first, last)| last.duration_since(first))
     }
 
     /// Hosts on which it is on.
