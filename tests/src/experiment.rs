@@ -7,6 +7,7 @@
 mod agent_file;
 mod ctl;
 mod download;
+mod relay;
 mod web;
 
 use std::{
@@ -26,6 +27,7 @@ use tempfile::TempDir;
 pub use agent_file::AgentFile;
 pub use ctl::{Ctl, Ended, Running, binary};
 pub use download::Download;
+pub use relay::Relay;
 pub use web::{PROXY_PORT, Web, classified};
 
 use crate::{clean::Traces, docker::Instance, wait};

@@ -46,14 +46,14 @@ fn parallel_on_three_tasks_of_two_hosts() -> Result<()> {
     let loads: Vec<Load> = webs.iter().map(|web| web.load()).collect();
     loads.iter().try_for_each(|load| load.await_real(10).map(drop))?;
 
-    let ended = account.run(4)?.finish()?.exits(0)?;
+    let ended = account.run(5)?.finish()?.exits(0)?;
 
     loads.iter().try_for_each(|load| load.await_real(10).map(drop))?;
     for (web, load) in webs.iter().zip(loads) {
         let (tally, faults, real) = classified(load)?;
         assert!(faults > 20 && real > 20, "{}: {}", web.task, tally.summary());
         assert_faulted(&ended, web, faults)?;
-        assert!(seen(&tally)? > Duration::from_secs(3), "{:?} of 4 s", seen(&tally)?);
+        assert!(seen(&tally)? > Duration::from_secs(3), "{:?} of 5 s", seen(&tally)?);
     }
     // One command for both hosts, one agent a host for all of its tasks.
     let inject = account.commands("inject");
@@ -69,7 +69,7 @@ fn a_share_of_the_tasks_and_nobody_else() -> Result<()> {
     let account = Account::open(&instance, &webs)?;
     let loads: Vec<Load> = webs.iter().map(|web| web.load()).collect();
 
-    let run = account.run(3)?.env("TASK_REPLICA_AFFECTED_PERC", "67").env("SEED", "7");
+    let run = account.run(5)?.env("TASK_REPLICA_AFFECTED_PERC", "67").env("SEED", "7");
     let ended = run.finish()?.exits(0)?;
 
     // 67 % of three is two, rounded down.
@@ -99,7 +99,7 @@ fn serial_on_two_tasks_of_one_host_one_after_the_other() -> Result<()> {
     let account = Account::open(&instance, &webs)?;
     let loads: Vec<Load> = webs.iter().map(|web| web.load()).collect();
 
-    let ended = account.run(2)?.env("SEQUENCE", "serial").finish()?.exits(0)?.says("4 s in all")?;
+    let ended = account.run(4)?.env("SEQUENCE", "serial").finish()?.exits(0)?.says("8 s in all")?;
 
     let mut spans = Vec::new();
     for (web, load) in webs.iter().zip(loads) {
@@ -122,7 +122,7 @@ fn ramp_time_before_and_after_and_the_asked_duration() -> Result<()> {
     let load = web.load();
     let begin = std::time::Instant::now();
 
-    let ended = account.run(3)?.env("RAMP_TIME", "2").finish()?.exits(0)?;
+    let ended = account.run(5)?.env("RAMP_TIME", "2").finish()?.exits(0)?;
 
     let over = std::time::Instant::now();
     let (tally, faults, _) = classified(load)?;
@@ -132,7 +132,7 @@ fn ramp_time_before_and_after_and_the_asked_duration() -> Result<()> {
     assert!(first.duration_since(begin) >= Duration::from_secs(2), "{:?}", first.duration_since(begin));
     assert!(over.duration_since(last) >= Duration::from_secs(2), "{:?}", over.duration_since(last));
     let on = moment(&ended, &web, "removed_at")?.duration_since(moment(&ended, &web, "injected_at")?);
-    assert!((2.0..6.0).contains(&on.as_secs_f64()), "on for {on}, 3 s were asked for");
+    assert!((4.0..12.0).contains(&on.as_secs_f64()), "on for {on}, 5 s were asked for");
     account.assert_clean(&[&web])
 }
 
@@ -141,7 +141,7 @@ fn only_the_status_is_replaced() -> Result<()> {
     let instance = Instance::take()?;
     let web = Web::start(&instance, 1, 0)?;
     let account = Account::open(&instance, &[&web])?;
-    let run = account.run(5)?.env("MODIFY_RESPONSE_BODY", "false").env("STATUS_CODE", "429");
+    let run = account.run(10)?.env("MODIFY_RESPONSE_BODY", "false").env("STATUS_CODE", "429");
     let run = run.env("RESPONSE_HEADERS", "Retry-After: 3").env("EXPERIMENT_ID", "status-only").start()?;
     let on = || Ok(web.get("/")?.status == 429);
     wait::until("the fault", httpfault_tests::experiment::PATIENCE, on)?;
@@ -177,7 +177,7 @@ fn the_container_that_listens_is_found_on_the_host() -> Result<()> {
         let task = task.container(container("sidecar", &sidecar.id)).container(container("app", &app.id));
         world.clusters[0].tasks.push(task);
     });
-    let run = account.ctl("run")?.env("TASK_REPLICA_ID", &id).env("TOTAL_CHAOS_DURATION", "4").start()?;
+    let run = account.ctl("run")?.env("TASK_REPLICA_ID", &id).env("TOTAL_CHAOS_DURATION", "8").start()?;
     let to = Instance::published(8090);
     let on = || Ok(instance.get(to, "/")?.status == 503);
     wait::until("the fault", httpfault_tests::experiment::PATIENCE, on)?;
@@ -200,7 +200,7 @@ fn hostile_values_reach_clients_unchanged_and_run_nothing() -> Result<()> {
     let body = format!("{nasty}\n{touch}\nEOF\nPIECE\n{}", "é'\"$(id)\n".repeat(1000));
     assert!(body.len() > 10_000);
     let run =
-        account.run(5)?.env("RESPONSE_BODY", &body).env("CONTENT_TYPE", "text/plain; charset=\"$(id)\"");
+        account.run(10)?.env("RESPONSE_BODY", &body).env("CONTENT_TYPE", "text/plain; charset=\"$(id)\"");
     let run = run.env("RESPONSE_HEADERS", format!("X-Nasty: {nasty}"));
     let run = run.env("EXCLUDE_PATHS", serde_json::to_string(&[format!("/{nasty}")])?);
     let run = run.env("EXCLUDE_USER_AGENTS", serde_json::to_string(&[&nasty])?).start()?;
@@ -224,7 +224,7 @@ fn two_experiments_at_once_on_two_tasks_of_one_host() -> Result<()> {
     let account = Account::open(&instance, &webs)?;
     let run = |web: &Web<'_>, id: &str, code: &str| {
         let run = account.ctl("run")?.env("TASK_REPLICA_ID", &web.task).env("STATUS_CODE", code);
-        run.env("EXPERIMENT_ID", id).env("TOTAL_CHAOS_DURATION", "8").start()
+        run.env("EXPERIMENT_ID", id).env("TOTAL_CHAOS_DURATION", "15").start()
     };
     let one = run(webs[0], "one", "500")?;
     let two = run(webs[1], "two", "404")?;
@@ -243,7 +243,7 @@ fn the_second_experiment_on_a_task_is_refused_and_names_the_first() -> Result<()
     let instance = Instance::take()?;
     let web = Web::start(&instance, 1, 0)?;
     let account = Account::open(&instance, &[&web])?;
-    let first = account.run(8)?.env("EXPERIMENT_ID", "the-first").start()?;
+    let first = account.run(20)?.env("EXPERIMENT_ID", "the-first").start()?;
     let on = || Ok(web.get("/")?.injected_by() == Some("the-first"));
     wait::until("the fault", httpfault_tests::experiment::PATIENCE, on)?;
 
@@ -271,7 +271,7 @@ fn two_when_one_task_has_no_listener_and_when_no_request_came() -> Result<()> {
         task.containers[0].runtime_id = Some(idle.id.clone());
     });
     let load = web.load();
-    let ended = account.run(2)?.finish()?.exits(2)?;
+    let ended = account.run(5)?.finish()?.exits(2)?;
     assert_eq!(ended.task(&web.task)?["outcome"], "faulted", "{ended}");
     let failed = ended.task(&deaf.task)?;
     assert_eq!(failed["outcome"], "failed", "{ended}");

@@ -13,12 +13,13 @@ use httpfault_tests::{
     site::{Application, PORT},
 };
 
-const TARGETS: usize = 60;
+/// The most of one run.
+const TARGETS: usize = 100;
 const PROXY_PORT: u16 = 20000;
 
 /// The leases of the first hold while the last are put on, and every target has the whole of its time.
 #[test]
-fn sixty_targets_hold_their_leases() -> Result<()> {
+fn a_hundred_targets_hold_their_leases() -> Result<()> {
     let _machine = Machine::take()?;
     let before = Traces::now()?;
     let start = |_| -> Result<(Application, Netns)> {

@@ -75,6 +75,12 @@ impl Ctl {
     }
 
     #[must_use]
+    pub fn argument(mut self, word: &str) -> Self {
+        self.command.arg(word);
+        self
+    }
+
+    #[must_use]
     pub fn envs(mut self, all: Vec<(String, String)>) -> Self {
         self.command.envs(all);
         self
