@@ -166,6 +166,7 @@ impl<'a> Removal<'a> {
         hosts: &BTreeSet<InstanceId>,
     ) -> Result<BTreeSet<InstanceId>, ApiError> {
         let begin = Instant::now();
+        let patience = PATIENCE.min(self.cloud.answer_within() / 2);
         let (mut todo, mut unasked) = (hosts.clone(), hosts.clone());
         let mut on = BTreeSet::new();
         let mut in_the_way = true;
@@ -175,8 +176,8 @@ impl<'a> Removal<'a> {
             self.unless_passing(sent)?;
             unasked.retain(|host| !self.errands.asked_since(host, begin));
             let step = step(self.cloud, looks);
-            let patience = PATIENCE.saturating_sub(begin.elapsed());
-            sleep(if in_the_way { step.min(patience) } else { step }).await;
+            let left = patience.saturating_sub(begin.elapsed());
+            sleep(if in_the_way { step.min(left) } else { step }).await;
             looks += 1;
             let replies = match self.errands.collect(self.cloud).await {
                 // Perhaps nothing can be seen any more, but what was not asked for yet can still be done.
@@ -196,7 +197,7 @@ impl<'a> Removal<'a> {
                     self.verdicts.insert(host, verdict);
                 }
             }
-            if begin.elapsed() >= PATIENCE && in_the_way && !todo.is_empty() {
+            if begin.elapsed() >= patience && in_the_way && !todo.is_empty() {
                 in_the_way = false;
                 self.cancel(&todo).await?;
             }
