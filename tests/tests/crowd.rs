@@ -12,6 +12,7 @@ use httpfault_tests::{
     netns::Netns,
     site::{Application, PORT},
 };
+use jiff::{SignedDuration, Timestamp};
 
 /// The most of one run.
 const TARGETS: usize = 100;
@@ -32,9 +33,15 @@ fn a_hundred_targets_hold_their_leases() -> Result<()> {
     let mut more: Vec<&str> = others.iter().flat_map(|pid| ["--pid", pid]).collect();
     more.extend(["--duration", "600"]);
     let id = experiment("crowd");
+    let started = Timestamp::now();
     let mut agent = Agent::start(agent(run_args(["--pid", first], &id, &more))?)?;
     let injected = agent.injected()?;
     assert!(injected.targets.iter().all(|target| target.error.is_none()), "{injected:?}");
+
+    // The last one's time counts from when it came on, not from when the agent began.
+    let injecting = injected.at.duration_since(started);
+    let lost = SignedDuration::from_secs(600) - injected.deadline.duration_since(injected.at);
+    assert!(lost < injecting / 2, "{lost:#} of its time were gone, injecting took {injecting:#}");
 
     // A lease that lapsed while others were put on would be over for good.
     let here = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
