@@ -25,7 +25,7 @@ const KILLED: Duration = Duration::from_secs(5);
 
 /// Ends one experiment, or every one.
 pub(crate) async fn remove(only: Option<&ExperimentId>) -> anyhow::Result<RemoveReport> {
-    let entries = state::entries()?;
+    let entries = state::all()?;
     let chosen: Vec<Entry> =
         entries.into_iter().filter(|entry| only.is_none_or(|id| id.as_str() == entry.name)).collect();
     let (mut removed, mut left_behind) = (Vec::new(), Vec::new());
@@ -62,6 +62,13 @@ async fn end_agent(entry: &Entry) -> anyhow::Result<RemovedHow> {
     let agent = Agent::of(entry)?;
     let asked = Instant::now();
     let Err(why) = control::stop(&entry.socket(), GRACEFUL).await else { return Ok(RemovedHow::Ended) };
+    if let (true, Some(agent)) = (entry.is_lost(), &agent) {
+        // There is no socket to ask it by.
+        agent.signal(Signal::TERM)?;
+        if agent.is_gone_within(GRACEFUL)? {
+            return Ok(RemovedHow::Ended);
+        }
+    }
     // Nobody has the lock's file open any more: its last act is to remove it.
     let Some(agent) = agent else { return Ok(RemovedHow::Ended) };
     if agent.is_gone_within(control::PATIENCE.saturating_sub(asked.elapsed()))? {
@@ -92,14 +99,17 @@ impl Agent {
 
     /// Works on a stopped one too.
     fn kill(&self) -> anyhow::Result<()> {
-        let pid = self.pid;
-        match pidfd_send_signal(&self.pidfd, Signal::KILL) {
-            Ok(()) | Err(Errno::SRCH) => {}
-            Err(why) => return Err(why).with_context(|| format!("killing process {pid}")),
-        }
+        self.signal(Signal::KILL)?;
         let gone = self.is_gone_within(KILLED)?;
-        anyhow::ensure!(gone, "process {pid} did not end within {} s of SIGKILL", KILLED.as_secs());
+        anyhow::ensure!(gone, "process {} did not end within {} s of SIGKILL", self.pid, KILLED.as_secs());
         Ok(())
+    }
+
+    fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        match pidfd_send_signal(&self.pidfd, signal) {
+            Ok(()) | Err(Errno::SRCH) => Ok(()),
+            Err(why) => Err(why).with_context(|| format!("sending {signal:?} to process {}", self.pid)),
+        }
     }
 
     fn is_gone_within(&self, patience: Duration) -> anyhow::Result<bool> {

@@ -3,6 +3,8 @@
 //! `lock` is held by the agent for its whole life, so whether a fault is alive does not depend on what `state.json`
 //! says; that file tells who it was.
 
+mod holder;
+
 use std::{
     fs::{self, File, OpenOptions, Permissions},
     io,
@@ -13,7 +15,6 @@ use std::{
 use anyhow::{Context as _, bail};
 use httpfault_common::contract::{ExperimentId, Problem, RunSpec};
 use jiff::Timestamp;
-use procfs::process::FDTarget;
 use serde::{Deserialize, Serialize};
 
 use crate::{last_word, netns::Netns, sockets};
@@ -93,11 +94,13 @@ impl Claim {
         last_word::make_room(&state.experiment_id);
         let dir = root.join(state.experiment_id.as_str());
         create_private(&dir)?;
-        let lock = open_lock(&dir.join(LOCK))?;
-        // Whoever looks whether it is taken holds it, shared, for a moment.
-        lock.lock().context("locking the experiment's state")?;
-        write(&dir, &state)?;
-        Ok(Self { dir, _lock: lock })
+        match locked_with(&dir, &state) {
+            Ok(lock) => Ok(Self { dir, _lock: lock }),
+            Err(why) => {
+                remove_dir(&dir).with_context(|| format!("giving up, because {why:#}"))?;
+                Err(why.into())
+            }
+        }
     }
 
     /// Path of the control socket.
@@ -121,17 +124,21 @@ impl Entry {
 
     /// The process that holds the lock: its agent, whatever `state.json` says.
     pub(crate) fn holder(&self) -> Option<u32> {
-        let lock = self.dir.join(LOCK);
-        procfs::process::all_processes().ok()?.filter_map(Result::ok).find_map(|process| {
-            let is_lock = |target: &FDTarget| matches!(target, FDTarget::Path(path) if *path == lock);
-            let holds = process.fd().ok()?.filter_map(Result::ok).any(|held| is_lock(&held.target));
-            if holds { u32::try_from(process.pid).ok() } else { None }
-        })
+        if self.is_lost() {
+            let lost = holder::without_lock();
+            return lost.into_iter().find(|(name, _)| *name == self.name).map(|(_, agent)| agent);
+        }
+        holder::of(&self.dir.join(LOCK))
+    }
+
+    /// Whether somebody removed what was on disk while its agent lives.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.alive && !self.dir.join(LOCK).exists()
     }
 
     /// Looks again whether its agent lives, and whether the entry is still there.
     pub(crate) fn refresh(&self) -> anyhow::Result<Option<Self>> {
-        Ok(entries()?.into_iter().find(|entry| entry.name == self.name))
+        Ok(all()?.into_iter().find(|entry| entry.name == self.name))
     }
 
     /// Removes what a dead agent left: its state. Everything else went with it.
@@ -157,6 +164,19 @@ pub(crate) fn entries() -> anyhow::Result<Vec<Entry>> {
         let state = fs::read(dir.join(STATE)).ok().and_then(|text| serde_json::from_slice(&text).ok());
         let alive = is_locked(&dir.join(LOCK));
         found.push(Entry { name: entry.file_name().to_string_lossy().into_owned(), dir, alive, state });
+    }
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+/// The same, and agents that live although their state was removed: they are looked for among all processes.
+pub(crate) fn all() -> anyhow::Result<Vec<Entry>> {
+    let mut found = entries()?;
+    for (name, _) in holder::without_lock() {
+        if !found.iter().any(|entry| entry.name == name && entry.alive) {
+            found.retain(|entry| entry.name != name);
+            found.push(Entry { dir: Path::new(ROOT).join(&name), name, alive: true, state: None });
+        }
     }
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)
@@ -210,6 +230,15 @@ fn create_private(dir: &Path) -> anyhow::Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// Writes the state down under the lock of its directory.
+fn locked_with(dir: &Path, state: &State) -> anyhow::Result<File> {
+    let lock = open_lock(&dir.join(LOCK))?;
+    // Whoever looks whether it is taken holds it, shared, for a moment.
+    lock.lock().context("locking the experiment's state")?;
+    write(dir, state)?;
+    Ok(lock)
 }
 
 fn write(dir: &Path, state: &State) -> anyhow::Result<()> {

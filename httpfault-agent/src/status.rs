@@ -10,7 +10,7 @@ use crate::{
 /// Every fault on this host, or one.
 pub(crate) async fn report(only: Option<&ExperimentId>) -> anyhow::Result<StatusReport> {
     let mut faults = Vec::new();
-    for entry in state::entries()? {
+    for entry in state::all()? {
         if only.is_none_or(|id| id.as_str() == entry.name) {
             faults.extend(look(&entry).await);
         }
@@ -48,5 +48,5 @@ async fn look(entry: &Entry) -> Option<FaultStatus> {
 
 /// An agent answers while its fault is on; before and after that its socket is not there or not served.
 fn unresponsive(entry: &Entry) -> Phase {
-    if entry.socket().exists() { Phase::NotResponding } else { Phase::Starting }
+    if entry.is_lost() || entry.socket().exists() { Phase::NotResponding } else { Phase::Starting }
 }
