@@ -131,7 +131,10 @@ fn has_bare_line_feed(head: &[u8]) -> bool {
 /// stays as it is, byte for byte.
 pub(super) fn with_close(raw: &[u8]) -> Vec<u8> {
     let mut edited = Vec::with_capacity(raw.len() + 20);
-    for line in raw.split_inclusive(|byte| *byte == b'\n') {
+    // Empty lines before it are not its end.
+    let begin = raw.iter().position(|byte| !b"\r\n".contains(byte)).unwrap_or(0);
+    edited.extend_from_slice(&raw[..begin]);
+    for line in raw[begin..].split_inclusive(|byte| *byte == b'\n') {
         let is_end = line == b"\r\n" || line == b"\n";
         if is_end {
             edited.extend_from_slice(b"Connection: close\r\n");
@@ -220,6 +223,12 @@ mod tests {
         let raw = b"HTTP/1.1 200 OK\r\nX-a:  1\r\nconnection: Keep-Alive\r\nx-A: 2\r\nKeep-Alive: timeout=5\r\n\r\n";
         let expected = b"HTTP/1.1 200 OK\r\nX-a:  1\r\nx-A: 2\r\nConnection: close\r\n\r\n";
         assert_eq!(with_close(raw), expected);
+    }
+
+    #[test]
+    fn empty_lines_before_a_head_are_not_its_end() {
+        let raw = b"\r\nHTTP/1.1 200 OK\r\nA: b\r\n\r\n";
+        assert_eq!(with_close(raw), b"\r\nHTTP/1.1 200 OK\r\nA: b\r\nConnection: close\r\n\r\n");
     }
 
     #[test]
