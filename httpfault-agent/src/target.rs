@@ -8,6 +8,9 @@ mod metadata;
 mod http;
 mod proc;
 
+#[cfg(test)]
+mod hostile;
+
 use std::sync::Arc;
 
 use anyhow::{Context as _, ensure};

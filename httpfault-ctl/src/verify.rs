@@ -151,6 +151,9 @@ pub(crate) fn had_effect(counters: &Counters) -> bool {
 mod golden;
 
 #[cfg(test)]
+mod hostile;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

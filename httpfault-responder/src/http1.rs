@@ -16,4 +16,6 @@ pub(crate) use self::{
 };
 
 #[cfg(test)]
+mod fuzz;
+#[cfg(test)]
 mod tests;

@@ -41,6 +41,9 @@ mod accept;
 
 mod responder;
 
+#[cfg(test)]
+mod fuzz;
+
 pub use adopted::{Adopted, Ending, Released};
 pub use config::{Config, Connecting, Destination, Limits, Upstream};
 pub use responder::{Adopter, FinishReport, Responder, start};

@@ -118,6 +118,21 @@ mod tests {
     }
 
     #[test]
+    fn nothing_changes_what_it_is_taken_for() {
+        use crate::fuzz::{CORPUS, Random, bytes};
+
+        let check = |bytes: &[u8]| {
+            let whole = sniff(bytes);
+            for cut in 0..bytes.len() {
+                let early = sniff(&bytes[..cut]);
+                assert!(early.is_none() || early == whole, "{early:?} of {cut} bytes, then {whole:?}");
+            }
+        };
+        CORPUS.iter().for_each(|message| check(message.as_bytes()));
+        bolero::check!().with_type::<Random>().for_each(|random| check(&bytes(random)));
+    }
+
+    #[test]
     fn a_very_long_request_line_is_http1() {
         let line = format!("GET /{}", "a".repeat(MAX_LINE));
         is(line.as_bytes(), Protocol::Http1);

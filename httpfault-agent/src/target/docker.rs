@@ -14,7 +14,7 @@ const PAUSE_PREFIX: &str = "~internal~ecs~pause";
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Inspected {
+pub(super) struct Inspected {
     id: String,
     name: String,
     state: State,
@@ -36,7 +36,7 @@ struct Config {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Listed {
+pub(super) struct Listed {
     id: String,
     #[serde(default)]
     labels: HashMap<String, String>,

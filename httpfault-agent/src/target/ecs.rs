@@ -9,7 +9,7 @@ use crate::args::Sources;
 /// `GET /v1/tasks` of the ECS agent introspection API.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-struct Tasks {
+pub(super) struct Tasks {
     #[serde(default)]
     tasks: Vec<Task>,
 }
