@@ -28,8 +28,10 @@ pub mod site;
 
 pub mod agent;
 pub mod ecs;
+pub mod parts;
 
 pub mod clients;
+pub mod http2;
 pub mod load;
 pub mod tls;
 pub mod wire;

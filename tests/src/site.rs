@@ -168,6 +168,27 @@ impl Site {
         Ok(())
     }
 
+    /// Starts the application again, after [`Site::crash`].
+    pub fn restart(&mut self) -> Result<()> {
+        self.application = Application::start("again", &self.target, PORT)?;
+        Ok(())
+    }
+
+    /// IPv6 addresses outlive an interface that is down, as IPv4 ones do.
+    pub fn keep_addresses(&self) -> Result<()> {
+        let keep = "echo 1 > /proc/sys/net/ipv6/conf/eth0/keep_addr_on_down";
+        [&self.target, &self.client]
+            .into_iter()
+            .try_for_each(|end| output(end.command("sh").args(["-c", keep])).map(drop))
+    }
+
+    /// Takes an interface up or down, the target's or the client machine's.
+    pub fn plug(&self, target: bool, up: bool) -> Result<()> {
+        let end = if target { &self.target } else { &self.client };
+        let state = if up { "up" } else { "down" };
+        output(end.command("ip").args(["link", "set", "eth0", state])).map(drop)
+    }
+
     /// Ends the application and gives up the namespace; returns the client machine, whose cable disappears when the
     /// kernel really lets the namespace go.
     pub fn abandon(mut self) -> Result<(Netns, Option<Machine>)> {

@@ -201,7 +201,13 @@ impl Connection {
     /// Reads what comes next; false at an orderly end.
     fn more(&mut self) -> Result<bool, Broken> {
         let mut piece = [0; 64 * 1024];
-        let count = self.stream.read(&mut piece)?;
+        let count = loop {
+            match self.stream.read(&mut piece) {
+                // A read with a time limit is not restarted by itself.
+                Err(why) if why.kind() == ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         self.unread.extend_from_slice(&piece[..count]);
         Ok(count > 0)
     }

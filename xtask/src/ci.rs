@@ -5,13 +5,14 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 
-use crate::{ebpf, process, say, setup, test, tidy, vm};
+use crate::{chaos, deny, ebpf, process, say, setup, test, tidy, vm};
 
 /// A check and its name in the closing table.
 type Check = (&'static str, fn() -> Result<()>);
 
-const CHECKS: [Check; 6] = [
+const CHECKS: [Check; 8] = [
     ("tidy", tidy::run),
+    ("deny", || deny::run(&deny::Args::default())),
     ("fmt", || process::run(process::cargo().args(["fmt", "--all", "--check"]))),
     ("ebpf", || ebpf::run(&ebpf::Args { deny_warnings: true })),
     (
@@ -20,6 +21,7 @@ const CHECKS: [Check; 6] = [
         || process::run(process::cargo().args(["clippy", "--all-targets", "--", "-D", "warnings"])),
     ),
     ("test", || test::run(&test::Args::default())),
+    ("chaos", || chaos::run(&chaos::Args::ci())),
     ("vm", || vm::run(&vm::Args::ci())),
 ];
 

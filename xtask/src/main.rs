@@ -6,6 +6,7 @@ mod setup;
 
 mod aws_smoke;
 mod bench;
+mod chaos;
 mod conformance;
 mod demo;
 mod ebpf;
@@ -16,6 +17,7 @@ mod dist;
 mod vm;
 
 mod ci;
+mod deny;
 mod tidy;
 
 mod binaries;
@@ -55,10 +57,14 @@ enum Command {
     Conformance(conformance::Args),
     /// Measure what becomes of existing connections, with real servers and clients
     Existing(existing::Args),
+    /// Harm the agent while its faults are on, and look what is left
+    Chaos(chaos::Args),
     /// Build what is handed out: static programs, manuals and licences, reproducibly
     Dist(dist::Args),
     /// Try the agent on other kernels, in emulated machines
     Vm(vm::Args),
+    /// Check licences, sources and advisories of the dependencies
+    Deny(deny::Args),
     /// Check the repository's own rules
     Tidy,
     /// Everything that has to pass before a change goes in
@@ -75,8 +81,10 @@ fn main() -> ExitCode {
         Command::AwsSmoke(args) => aws_smoke::run(&args),
         Command::Conformance(args) => conformance::run(&args),
         Command::Existing(args) => existing::run(&args),
+        Command::Chaos(args) => chaos::run(&args),
         Command::Dist(args) => dist::run(&args),
         Command::Vm(args) => vm::run(&args),
+        Command::Deny(args) => deny::run(&args),
         Command::Tidy => tidy::run(),
         Command::Ci => ci::run(),
     };
