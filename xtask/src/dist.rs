@@ -2,9 +2,12 @@
 //! licences, in one archive each, the same bytes for the same commit.
 
 mod arch;
+mod audit;
 mod build;
+mod graph;
 mod notices;
 mod pack;
+mod sbom;
 mod size;
 mod toolchain;
 
@@ -18,6 +21,7 @@ use anyhow::{Context, Result, ensure};
 
 pub(crate) use arch::Arch;
 use build::Build;
+use graph::Graph;
 use pack::Content;
 use toolchain::Toolchain;
 
@@ -121,6 +125,10 @@ fn make(toolchains: &[Toolchain], cache: &Path, build: &Path, out: &Path) -> Res
         content.directory(&manuals)?;
         for licence in ["LICENSE-APACHE", "LICENSE-GPL2", "LICENSE-MIT"] {
             content.text(licence, fs::read(process::root().join(licence))?);
+        }
+        let graph = Graph::of(toolchain.arch)?;
+        for program in [AGENT, CTL] {
+            content.text(&format!("{program}.cdx.json"), sbom::of(&graph, program)?);
         }
         content.text("THIRD-PARTY.md", notices::of(&[AGENT, CTL], toolchain.arch)?.into_bytes());
         content.text("BUILD", build_notes(toolchains)?.into_bytes());

@@ -1,13 +1,13 @@
 //! One static program, the same bytes wherever and whenever it is built.
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result, ensure};
 
-use super::toolchain::Toolchain;
+use super::{audit, graph::Graph, toolchain::Toolchain};
 use crate::process;
 
 /// The profile in the workspace's manifest.
@@ -52,7 +52,18 @@ impl<'a> Build<'a> {
         process::run(&mut cargo)?;
         let program = self.target_dir.join(triple).join(PROFILE).join(package);
         ensure!(program.is_file(), "cargo built {package}, but there is no {}", program.display());
-        Ok(program)
+        self.with_its_crates(package, &program)
+    }
+
+    /// A copy of the program that carries the list of its crates.
+    fn with_its_crates(&self, package: &str, program: &Path) -> Result<PathBuf> {
+        let Toolchain { arch, linker, .. } = self.toolchain;
+        let objcopy = process::read(process::command(linker).arg("-print-prog-name=objcopy"))?;
+        let directory = self.target_dir.join(arch.triple()).join("handed-out");
+        fs::create_dir_all(&directory)?;
+        let copy = directory.join(package);
+        audit::embed(&Graph::of(*arch)?, package, program, &copy, objcopy.trim())?;
+        Ok(copy)
     }
 
     /// Static, and without the paths of this machine.

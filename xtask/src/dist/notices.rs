@@ -3,13 +3,15 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use anyhow::{Context, Result};
-use serde::Deserialize;
 
-use super::Arch;
+use super::{
+    Arch,
+    graph::{Graph, Package},
+};
 use crate::process;
 
 /// Linked in by the compiler, not by cargo.
@@ -22,78 +24,13 @@ const MUSL_COPYRIGHT: &str = "Copyright © 2005-2020 Rich Felker, et al.";
 /// Names of files with a licence's text begin so.
 const TEXTS: [&str; 5] = ["LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE"];
 
-/// The part of `cargo metadata` that is read here.
-#[derive(Debug, Deserialize)]
-struct Graph {
-    packages: Vec<Package>,
-    resolve: Resolve,
-}
-
-#[derive(Debug, Deserialize)]
-struct Package {
-    id: String,
-    name: String,
-    version: String,
-    license: Option<String>,
-    repository: Option<String>,
-    manifest_path: PathBuf,
-    /// `None` for our own packages.
-    source: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Resolve {
-    nodes: Vec<Node>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Node {
-    id: String,
-    deps: Vec<Edge>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Edge {
-    pkg: String,
-    dep_kinds: Vec<Kind>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Kind {
-    /// `None` for what ends up in the program; `build` and `dev` do not.
-    kind: Option<String>,
-}
-
 /// The document for these programs and the kernel programs that the agent carries.
 pub(super) fn of(programs: &[&str], arch: Arch) -> Result<String> {
-    let arguments = ["metadata", "--locked", "--format-version", "1", "--filter-platform", arch.triple()];
-    let text = process::read(process::cargo().args(arguments))?;
-    let graph: Graph = serde_json::from_str(&text).context("reading what `cargo metadata` wrote")?;
+    let graph = Graph::of(arch)?;
     let mut roots = programs.to_vec();
     roots.push(ebpf_build::PACKAGE);
-    document(&graph.inside(&roots))
-}
-
-impl Graph {
-    /// Dependencies of the named packages, theirs, and so on; those of others alone.
-    fn inside(&self, roots: &[&str]) -> Vec<&Package> {
-        let own = |package: &&Package| roots.contains(&package.name.as_str());
-        let mut open: Vec<&str> =
-            self.packages.iter().filter(own).map(|package| package.id.as_str()).collect();
-        let mut seen = BTreeSet::new();
-        while let Some(id) = open.pop() {
-            if !seen.insert(id) {
-                continue;
-            }
-            let node = self.resolve.nodes.iter().find(|node| node.id == id);
-            let linked = |edge: &&Edge| edge.dep_kinds.iter().any(|kind| kind.kind.is_none());
-            open.extend(node.iter().flat_map(|node| &node.deps).filter(linked).map(|edge| edge.pkg.as_str()));
-        }
-        let foreign = |package: &&Package| package.source.is_some() && seen.contains(package.id.as_str());
-        let mut packages: Vec<&Package> = self.packages.iter().filter(foreign).collect();
-        packages.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
-        packages
-    }
+    let inside = graph.inside(&roots);
+    document(&inside.into_iter().filter(|package| !package.is_ours()).collect::<Vec<_>>())
 }
 
 fn document(packages: &[&Package]) -> Result<String> {
