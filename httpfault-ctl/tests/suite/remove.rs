@@ -1,6 +1,7 @@
 //! `status` and `remove` from outside a run.
 
 use httpfault_simulator::{PingStatus, World};
+use nix::sys::signal::Signal;
 
 use crate::support::{Site, finish, host, start};
 
@@ -29,6 +30,23 @@ fn status_shows_the_fault_and_remove_ends_it_by_its_id_alone() {
     let report = finish(&mut ctl).exits(0).json();
     assert_eq!(report["hosts"].as_array().unwrap().len(), 2, "{report}");
     assert_eq!(report["hosts"][0]["removed"][0]["how"], "ended");
+    // It says how far back it looked for the hosts, here as far as a fault can last.
+    let looked = &report["looked"];
+    assert_eq!(looked["far_enough"], true, "{report}");
+    assert!(looked["commands"].as_u64() >= Some(2) && looked["back_to"].is_string(), "{report}");
+    site.assert_clean();
+}
+
+/// All that a killed pod leaves is its log.
+#[test]
+fn the_log_of_a_killed_controller_has_what_removes_its_fault() {
+    let site = Site::new(World::fleet(1, 1));
+    let mut ctl = site.on_service("run");
+    let run = start(ctl.env("TOTAL_CHAOS_DURATION", "600").env("EXPERIMENT_ID", "orphan-5"));
+    site.await_on(1);
+    run.signal(Signal::SIGKILL);
+    run.ended().says("or with: httpfault-ctl remove --experiment-id orphan-5 --region ");
+    finish(site.ctl("remove").env("EXPERIMENT_ID", "orphan-5")).exits(0);
     site.assert_clean();
 }
 
