@@ -63,7 +63,7 @@ fn during_the_fault_it_is_a_warning_of_its_tasks() {
         }
         assert!(report["warnings"].to_string().contains(&host(1)), "{done}");
         none_left(&report);
-        assert!(begin.elapsed().as_secs() < 18, "it waited for the dead host: {:?}", begin.elapsed());
+        assert!(begin.elapsed().as_secs() < 50, "it waited for the dead host: {:?}", begin.elapsed());
         done.exits(0);
     }
 }

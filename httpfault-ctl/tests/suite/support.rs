@@ -19,7 +19,7 @@ use tempfile::TempDir;
 
 pub(crate) const STUB: &str = include_str!("stub-agent.sh");
 /// How long an event may take on a busy machine.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Everything a test needs.
 pub(crate) struct Site {
@@ -187,7 +187,7 @@ fn seen_on(commands: &[CommandView]) -> usize {
 pub(crate) fn bare(command: &str) -> Command {
     let mut ctl = Command::new(env!("CARGO_BIN_EXE_httpfault-ctl"));
     ctl.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", "/nonexistent");
-    ctl.env("HTTPFAULT_POLL_MS", "40").env("HTTPFAULT_ANSWER_SECS", "20").arg(command);
+    ctl.env("HTTPFAULT_POLL_MS", "40").env("HTTPFAULT_ANSWER_SECS", "60").arg(command);
     ctl.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     ctl
 }
