@@ -31,8 +31,9 @@ use crate::{
     wait,
 };
 
-/// How long the agent may take to inject or to refuse. It takes a fraction of a second on an idle machine.
-const EVENT: Duration = Duration::from_secs(20);
+/// How long the agent may take to inject or to refuse: a fraction of a second with a target on an idle machine, more with
+/// a hundred on one that is busy.
+const EVENT: Duration = Duration::from_secs(120);
 /// How long it may take to end after its deadline or a signal: the responder's drain is bounded below this.
 const END: Duration = Duration::from_secs(45);
 
