@@ -2,7 +2,7 @@
 //! which random ones are put together. A finding becomes an entry of [`CORPUS`].
 
 /// Messages, good and bad.
-pub(crate) const CORPUS: [&str; 26] = [
+pub(crate) const CORPUS: [&str; 28] = [
     "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
     "GET /a?b HTTP/1.0\r\n\r\nGET /b HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
     "\r\n\r\nPOST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabcGET /next HTTP/1.1\r\n\r\n",
@@ -29,6 +29,8 @@ pub(crate) const CORPUS: [&str; 26] = [
     "PRI * HTTP/2.0\r\n\r\nSX\r\n\r\n",
     "HEAD http://a/b HTTP/1.1\r\nHost: c\r\n\r\n",
     "GET / HTTP/1.9\r\n\r\n",
+    "GET /\u{1} HTTP/1.1\r\nHost: a\r\n\r\n",
+    "\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc",
 ];
 
 /// Lines and scraps.

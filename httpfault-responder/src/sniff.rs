@@ -54,18 +54,25 @@ fn sniff_request_line(bytes: &[u8]) -> Option<Protocol> {
         return Some(Protocol::Other);
     }
     let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else {
-        let text = bytes.iter().all(|byte| !byte.is_ascii_control() || *byte == b'\r');
-        return match (text, bytes.len() > MAX_LINE) {
+        return match (is_text(bytes), bytes.len() > MAX_LINE) {
             (false, _) => Some(Protocol::Other),
             (true, true) => Some(Protocol::Http1),
             (true, false) => None,
         };
     };
+    // The same with its end as without.
+    if !is_text(&bytes[..end]) {
+        return Some(Protocol::Other);
+    }
     let line = bytes[..end].strip_suffix(b"\r").unwrap_or(&bytes[..end]);
     // A later 1.x would be read as 1.1 (RFC 9110 section 2.5).
     let http1 =
         line.split_last().is_some_and(|(minor, rest)| minor.is_ascii_digit() && rest.ends_with(b" HTTP/1."));
     Some(if http1 { Protocol::Http1 } else { Protocol::Other })
+}
+
+fn is_text(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| !byte.is_ascii_control() || *byte == b'\r')
 }
 
 /// RFC 9110 section 5.6.2.

@@ -46,9 +46,10 @@ pub(crate) fn lost(lost: &[&Sample], clients: usize, costs: &[Cost]) -> Result<u
     Ok(lost.len())
 }
 
-/// Requests that were reset, and the others that were lost.
-pub(crate) fn resets(tally: &Tally) -> (Vec<&Sample>, Vec<&Sample>) {
-    tally.lost().into_iter().partition(|sample| sample.outcome == Outcome::Broken(Broken::Reset))
+/// Lost requests as a connection that is ended loses them, by a reset or cut off in an upload, and the others.
+pub(crate) fn ended(tally: &Tally) -> (Vec<&Sample>, Vec<&Sample>) {
+    let ended = [Outcome::Broken(Broken::Reset), Outcome::Strange(200)];
+    tally.lost().into_iter().partition(|sample| ended.contains(&sample.outcome))
 }
 
 /// No fault after the end.

@@ -43,13 +43,15 @@ struct Arguments {
     /// Go on after a round that failed
     #[arg(long)]
     keep_going: bool,
+    /// After so many seconds the machine is free for a moment for tests that wait for it
+    #[arg(long, default_value_t = 30)]
+    turn: u64,
     /// Show what each round does
     #[arg(long)]
     verbose: bool,
 }
 
-/// How long the machine is kept from tests that wait for it, and how long it is free then.
-const TURN: Duration = Duration::from_secs(30);
+/// How long it is free then.
 const FREE: Duration = Duration::from_millis(50);
 
 fn main() -> Result<()> {
@@ -68,7 +70,10 @@ fn main() -> Result<()> {
         if arguments.verbose {
             eprintln!("{number}: {plan:?}");
         }
-        if turn.as_ref().is_some_and(|(began, _): &(Instant, Machine)| began.elapsed() > TURN) {
+        if turn
+            .as_ref()
+            .is_some_and(|(began, _): &(Instant, Machine)| began.elapsed().as_secs() > arguments.turn)
+        {
             turn = None;
             wait::pause(FREE);
         }

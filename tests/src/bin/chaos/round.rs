@@ -30,8 +30,8 @@ pub(crate) struct Seen {
     pub(crate) what: String,
     pub(crate) requests: usize,
     pub(crate) faulted: usize,
-    /// As `reset` is asked to.
-    pub(crate) reset: usize,
+    /// By the way in which existing connections are ended.
+    pub(crate) by_mode: usize,
     /// By the harm itself.
     pub(crate) lost: usize,
     /// Whether files were left, which `remove` took away.
@@ -41,7 +41,30 @@ pub(crate) struct Seen {
 }
 
 /// Clients of three kinds.
-pub(crate) struct Loads(Vec<(Load, usize)>);
+pub(crate) struct Loads(Vec<(Load, Kind)>);
+
+/// Clients of one kind.
+#[derive(Clone, Copy)]
+struct Kind {
+    name: &'static str,
+    count: usize,
+}
+
+impl Kind {
+    /// How many requests of each client the way of ending existing connections may cost.
+    fn asked(&self, plan: Plan) -> Option<usize> {
+        // Each connection that existed, once for each fault.
+        let faults = if plan.harm == Harm::Restart { 2 } else { 1 };
+        match plan.mode {
+            Mode::Reset => Some(faults),
+            // An upload whose first piece arrives at the moment at which its connection is ended.
+            Mode::Drain if self.name == UPLOADS => Some(faults),
+            Mode::Drain | Mode::Keep => None,
+        }
+    }
+}
+
+const UPLOADS: &str = "uploads in pieces";
 
 pub(crate) fn run(site: &mut Site, plan: Plan) -> Result<Seen> {
     let before = Traces::now()?;
@@ -50,22 +73,21 @@ pub(crate) fn run(site: &mut Site, plan: Plan) -> Result<Seen> {
     let start = Instant::now();
     let Done { what, ends_at, costs, leaves_files } = harm::to_a_fault(site, plan, &id, &loads)?;
     let end = Instant::now();
-    // What was asked for with this mode: each connection that existed, once for each fault.
-    let each = if plan.harm == Harm::Restart { 2 } else { 1 };
-    let asked = (plan.mode == Mode::Reset).then_some(Cost { from: start, until: end, each });
     loads.await_real().context("after the end")?;
 
-    let (mut requests, mut faulted, mut reset, mut lost, mut real_after) = (0, 0, 0, 0, Duration::ZERO);
+    let (mut requests, mut faulted, mut by_mode, mut lost, mut real_after) = (0, 0, 0, 0, Duration::ZERO);
     // Gates stay with the connections that they are on, so these are closed before anybody looks.
     for (load, clients) in loads.0 {
         let tally = load.stop()?;
         requests += tally.samples.len();
         faulted += tally.count(Outcome::Fault);
         judge::over(&tally, end)?;
-        let (resets, others) = judge::resets(&tally);
-        let may_reset: Vec<Cost> = costs.iter().copied().chain(asked).collect();
-        *(if asked.is_some() { &mut reset } else { &mut lost }) += judge::lost(&resets, clients, &may_reset)?;
-        lost += judge::lost(&others, clients, &costs)?;
+        let (ended, others) = judge::ended(&tally);
+        let asked = clients.asked(plan).map(|each| Cost { from: start, until: end, each });
+        let may_end: Vec<Cost> = costs.iter().copied().chain(asked).collect();
+        *(if asked.is_some() { &mut by_mode } else { &mut lost }) +=
+            judge::lost(&ended, clients.count, &may_end).with_context(|| clients.name)?;
+        lost += judge::lost(&others, clients.count, &costs).with_context(|| clients.name)?;
         if let Some(moment) = ends_at {
             let real = tally.sent_after(moment).first(Outcome::Real).context("no real answer")?;
             real_after = real_after.max(real - moment);
@@ -78,7 +100,7 @@ pub(crate) fn run(site: &mut Site, plan: Plan) -> Result<Seen> {
     }
     before.none_but_these(&[(&site.target, PROXY_PORT)])?;
     application_answers(site)?;
-    Ok(Seen { what, requests, faulted, reset, lost, files, real_after })
+    Ok(Seen { what, requests, faulted, by_mode, lost, files, real_after })
 }
 
 fn application_answers(site: &Site) -> Result<()> {
@@ -94,18 +116,22 @@ fn application_answers(site: &Site) -> Result<()> {
 impl Loads {
     fn start(site: &Site) -> Result<Self> {
         let of = |clients, style| Clients::new(site.v4(), clients, style).and(site.v6());
+        let uploads = of(2, Style::KeepAlive).request(Request::SplitPost(1000));
         let plans = [
-            of(3, Style::Close).pause(Duration::from_millis(3)),
-            of(3, Style::KeepAlive).pause(Duration::from_millis(10)),
-            of(2, Style::KeepAlive).request(Request::SplitPost(1000)).pause(Duration::from_millis(5)),
+            ("a connection for each request", of(3, Style::Close).pause(Duration::from_millis(3))),
+            ("kept connections", of(3, Style::KeepAlive).pause(Duration::from_millis(10))),
+            (UPLOADS, uploads.pause(Duration::from_millis(5))),
         ];
-        let loads = Self(plans.map(|plan| (Load::start(&site.client, plan), plan.clients)).into());
+        let start = |(name, plan): (&'static str, Clients)| {
+            (Load::start(&site.client, plan), Kind { name, count: plan.clients })
+        };
+        let loads = Self(plans.map(start).into());
         loads.await_real().context("before the fault")?;
         Ok(loads)
     }
 
     fn await_real(&self) -> Result<()> {
-        self.0.iter().try_for_each(|(load, clients)| load.await_real(*clients * 2).map(drop))
+        self.0.iter().try_for_each(|(load, clients)| load.await_real(clients.count * 2).map(drop))
     }
 
     /// Of clients with new connections.

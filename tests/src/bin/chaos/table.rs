@@ -14,7 +14,7 @@ struct Row {
     rounds: usize,
     requests: usize,
     faulted: usize,
-    reset: usize,
+    by_mode: usize,
     lost: usize,
     files: usize,
     longest: Duration,
@@ -31,7 +31,7 @@ impl Row {
         self.rounds += 1;
         self.requests += seen.requests;
         self.faulted += seen.faulted;
-        self.reset += seen.reset;
+        self.by_mode += seen.by_mode;
         self.lost += seen.lost;
         self.files += usize::from(seen.files);
         self.longest = self.longest.max(seen.real_after);
@@ -42,7 +42,7 @@ impl Row {
             rounds: self.rounds + other.rounds,
             requests: self.requests + other.requests,
             faulted: self.faulted + other.faulted,
-            reset: self.reset + other.reset,
+            by_mode: self.by_mode + other.by_mode,
             lost: self.lost + other.lost,
             files: self.files + other.files,
             longest: self.longest.max(other.longest),
@@ -54,7 +54,7 @@ impl fmt::Display for Table {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "| harm | rounds | requests | faulted | reset as asked | lost by it | files left | longest until real |"
+            "| harm | rounds | requests | faulted | ended by the mode | lost by it | files left | longest until real |"
         )?;
         writeln!(f, "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")?;
         self.rows.iter().try_for_each(|(what, row)| line(f, what, row))?;
@@ -63,7 +63,10 @@ impl fmt::Display for Table {
 }
 
 fn line(f: &mut fmt::Formatter<'_>, what: &str, row: &Row) -> fmt::Result {
-    let Row { rounds, requests, faulted, reset, lost, files, longest } = row;
+    let Row { rounds, requests, faulted, by_mode, lost, files, longest } = row;
     let longest = longest.as_millis();
-    writeln!(f, "| {what} | {rounds} | {requests} | {faulted} | {reset} | {lost} | {files} | {longest} ms |")
+    writeln!(
+        f,
+        "| {what} | {rounds} | {requests} | {faulted} | {by_mode} | {lost} | {files} | {longest} ms |"
+    )
 }
