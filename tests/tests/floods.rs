@@ -180,7 +180,7 @@ fn ten_thousand_idle_connections() -> Result<()> {
     const IDLE: usize = 10_000;
     // This process holds the other ends.
     let own = std::process::id().to_string();
-    output(Command::new("prlimit").args(["--pid", &own, "--nofile=40000:"]))?;
+    output(Command::new("prlimit").args(["--pid", &own, "--nofile=40000:40000"]))?;
     let site = Site::take("idle")?;
     let before = Traces::now()?;
     let agent = site.inject(&experiment("idle"), &["--duration", "60"])?;

@@ -51,6 +51,24 @@ mod tests {
     use crate::dist::{AGENT, Arch};
 
     #[test]
+    fn the_list_is_in_the_section_where_it_is_looked_for() {
+        use std::io::Read as _;
+
+        use object::{Object as _, ObjectSection as _};
+
+        let directory = tempfile::tempdir().unwrap();
+        let to = directory.path().join("program");
+        let graph = Graph::of(Arch::NATIVE).unwrap();
+        embed(&graph, AGENT, &std::env::current_exe().unwrap(), &to, "objcopy").unwrap();
+        let bytes = fs::read(to).unwrap();
+        let file = object::File::parse(bytes.as_slice()).unwrap();
+        let section = file.section_by_name(SECTION).unwrap();
+        let mut list = String::new();
+        flate2::read::ZlibDecoder::new(section.data().unwrap()).read_to_string(&mut list).unwrap();
+        assert_eq!(list.parse::<VersionInfo>().unwrap(), crates(&graph, AGENT).unwrap());
+    }
+
+    #[test]
     fn the_list_is_what_its_readers_take() {
         let list = crates(&Graph::of(Arch::NATIVE).unwrap(), AGENT).unwrap();
         // Reading checks that there is one root and no cycle.
