@@ -46,11 +46,16 @@ pub(crate) async fn serve(accepted: Accepted, context: Arc<Context>, seat: Seat)
             return front.run(Asked::by_nobody()).await;
         }
         // With nothing to fault even hyper's own framing would be a change.
-        Protocol::Http2 if context.decider.faults_none() => {}
+        Protocol::Http2 if context.decider.faults_none() => {
+            client.may_pause();
+            let counted = http2::Passed::new(client, &context);
+            return Box::pin(tunnel(counted, application, &context, origin, &seat)).await;
+        }
         Protocol::Http2 => return Box::pin(http2::serve(client, context, origin, seat)).await,
         Protocol::Tls => add_one(&here.tls),
         Protocol::Other => add_one(&here.not_http),
     }
+    client.may_pause();
     Box::pin(tunnel(client, application, &context, origin, &seat)).await;
 }
 

@@ -1,5 +1,10 @@
 //! Cleartext HTTP/2 with prior knowledge.
 
+mod inline;
+mod passed;
+
+pub(crate) use passed::Passed;
+
 use std::{
     future::poll_fn,
     io,
@@ -11,13 +16,14 @@ use std::{
 };
 
 use hyper::{server::conn::http2::Builder, service::service_fn};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     sync::oneshot,
     time::sleep,
 };
 
+use self::inline::Inline;
 use crate::{
     activity::{Phase, Seat, Track},
     answer::{Answerer, answer},
@@ -40,7 +46,7 @@ pub(crate) async fn serve(client: Buffered, context: Arc<Context>, origin: Socke
     let service = service_fn(move |request| answer(Arc::clone(&answerer), request));
     let (io, mut returned) = Lent::new(client);
     let limits = &context.limits;
-    let connection = Builder::new(TokioExecutor::new())
+    let connection = Builder::new(Inline)
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.http2_streams)
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))

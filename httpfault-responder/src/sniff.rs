@@ -1,7 +1,7 @@
 //! What the first bytes of a connection are. No I/O.
 
 /// The client connection preface of HTTP/2 (RFC 9113 section 3.4).
-const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// Longer than any registered method (RFC 9110 section 16.1).
 const MAX_METHOD: usize = 64;
 /// A request line that is longer than this is taken for HTTP/1 without having seen its end, bytes.

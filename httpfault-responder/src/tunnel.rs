@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncRead, AsyncWrite, copy_bidirectional};
 
 use crate::{
     activity::{Doing, Seat},
@@ -12,9 +12,9 @@ use crate::{
 };
 
 /// Passes everything both ways until both sides have ended, each side's end on its own. `application` is a connection
-/// that is already open, if there is one.
+/// that is already open, if there is one. The client should be one that may pause.
 pub(crate) async fn tunnel(
-    mut client: Buffered,
+    mut client: impl AsyncRead + AsyncWrite + Unpin,
     application: Option<Buffered>,
     context: &Context,
     origin: SocketAddr,
@@ -29,7 +29,6 @@ pub(crate) async fn tunnel(
             Err(_counted) => return,
         },
     };
-    client.may_pause();
     if let Err(error) = copy_bidirectional(&mut client, &mut application).await {
         log::debug!("a passed connection broke off ({origin}): {error}");
     }

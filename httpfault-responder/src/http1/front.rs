@@ -135,6 +135,7 @@ impl Front {
         let Self { mut client, unsent, application, context, origin, seat, .. } = self;
         match then {
             Then::Passes => {
+                client.may_pause();
                 let passing = tunnel(client, application, &context, origin, &seat);
                 return asked.busy_during(Box::pin(passing)).await;
             }

@@ -95,7 +95,7 @@ async fn a_connection_opened_in_advance_is_faulted_after_its_silence() {
 }
 
 #[tokio::test]
-async fn http2_at_zero_percent_passes_raw() {
+async fn http2_at_zero_percent_passes_raw_and_counted() {
     let app = App::echo().await;
     let setup = Setup::new(none(), app.address).await;
     let mut client = setup.client().await;
@@ -103,6 +103,12 @@ async fn http2_at_zero_percent_passes_raw() {
     client.send(preface).await;
     client.expect(preface).await;
     assert_eq!(setup.counters(), Default::default());
+    // HEADERS of streams 1 and 3, without a payload.
+    let requests = "\0\0\0\x01\x05\0\0\0\x01\0\0\0\x01\x05\0\0\0\x03";
+    client.send(requests).await;
+    client.expect(requests).await;
+    let counters = setup.counters();
+    assert_eq!((counters.requests_http2, counters.spared, counters.faulted), (2, 2, 0));
 }
 
 #[tokio::test]
