@@ -2,13 +2,20 @@
 
 mod diag;
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::{
+    collections::{HashMap, HashSet},
+    mem::MaybeUninit,
+    net::SocketAddr,
+};
 
 use anyhow::Context as _;
 pub(crate) use diag::Lookup;
 use diag::{Found, Port, States};
-use procfs::process::{FDTarget, Process};
-use rustix::process::{PidfdFlags, PidfdGetfdFlags};
+use procfs::process::Process;
+use rustix::{
+    fs::{Dir, Mode, OFlags, readlinkat_raw},
+    process::{PidfdFlags, PidfdGetfdFlags},
+};
 use socket2::Socket;
 
 use crate::netns::Netns;
@@ -72,25 +79,54 @@ pub(crate) struct Held {
     fd: i32,
 }
 
-/// The sockets that these processes hold, by inode. Processes that end meanwhile, and descriptors that close, are left
-/// out.
-pub(crate) fn held_by<'a>(processes: impl IntoIterator<Item = &'a Process>) -> HashMap<u64, Held> {
+/// Which of the wanted sockets these processes hold, by inode. A process may hold tens of thousands of others: the search
+/// ends with the last that is wanted. Processes that end meanwhile, and descriptors that close, are left out.
+pub(crate) fn held_by<'a>(
+    processes: impl IntoIterator<Item = &'a Process>,
+    wanted: &HashSet<u64>,
+) -> HashMap<u64, Held> {
     let mut held = HashMap::new();
     for process in processes {
-        let Ok(descriptors) = process.fd() else { continue };
-        for descriptor in descriptors.filter_map(Result::ok) {
-            if let (FDTarget::Socket(inode), Ok(pid)) = (descriptor.target, u32::try_from(process.pid)) {
-                held.insert(inode, Held { pid, fd: descriptor.fd });
-            }
+        if held.len() == wanted.len() {
+            break;
         }
+        // Nothing is left of it.
+        let _ended = add_held(process.pid, wanted, &mut held);
     }
     held
+}
+
+fn add_held(pid: i32, wanted: &HashSet<u64>, held: &mut HashMap<u64, Held>) -> anyhow::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::open(format!("/proc/{pid}/fd"), flags, Mode::empty())?;
+    let number = u32::try_from(pid)?;
+    let mut room = [MaybeUninit::uninit(); LINK];
+    for entry in Dir::read_from(&directory)? {
+        let entry = entry?;
+        let Ok((link, _)) = readlinkat_raw(&directory, entry.file_name(), &mut room) else { continue };
+        let Some(inode) = inode_of(link).filter(|inode| wanted.contains(inode)) else { continue };
+        let Some(fd) = entry.file_name().to_str().ok().and_then(|name| name.parse().ok()) else { continue };
+        held.insert(inode, Held { pid: number, fd });
+        if held.len() == wanted.len() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Longer than any link to a socket.
+const LINK: usize = 64;
+
+/// `socket:[42]`
+fn inode_of(link: &[u8]) -> Option<u64> {
+    let number = link.strip_prefix(b"socket:[")?.strip_suffix(b"]")?;
+    str::from_utf8(number).ok()?.parse().ok()
 }
 
 /// Who holds a socket, for messages: `nginx (pid 42)`.
 pub(crate) fn owner_of(inode: u64) -> Option<String> {
     let processes: Vec<Process> = procfs::process::all_processes().ok()?.filter_map(Result::ok).collect();
-    held_by(&processes).get(&inode).map(|held| name_of(held.pid))
+    held_by(&processes, &HashSet::from([inode])).get(&inode).map(|held| name_of(held.pid))
 }
 
 /// A process for messages: `nginx (pid 42)`.
@@ -121,4 +157,28 @@ impl Held {
 /// IPv4-mapped IPv6 addresses as the IPv4 addresses that they carry.
 pub(crate) fn canonical(address: SocketAddr) -> SocketAddr {
     SocketAddr::new(address.ip().to_canonical(), address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::TcpListener, os::fd::AsRawFd as _, os::linux::fs::MetadataExt as _};
+
+    use super::*;
+
+    #[test]
+    fn only_wanted_sockets_are_found() {
+        let [one, _other] = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let inode = std::fs::metadata(format!("/proc/self/fd/{}", one.as_raw_fd())).unwrap().st_ino();
+        let held = held_by(&[Process::myself().unwrap()], &HashSet::from([inode, 1]));
+        assert_eq!(held.len(), 1, "{held:?}");
+        assert_eq!(held[&inode].descriptor(), one.as_raw_fd());
+        assert_eq!(held[&inode].pid, std::process::id());
+    }
+
+    #[test]
+    fn links_of_other_kinds_are_no_sockets() {
+        assert_eq!(inode_of(b"socket:[42]"), Some(42));
+        assert_eq!(inode_of(b"pipe:[42]"), None);
+        assert_eq!(inode_of(b"/dev/null"), None);
+    }
 }

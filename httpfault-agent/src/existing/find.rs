@@ -44,7 +44,8 @@ impl Finder {
         if found.is_empty() {
             return Ok(HashMap::new());
         }
-        let held = sockets::held_by(&self.cgroup.processes()?);
+        let wanted = found.iter().map(|connection| connection.inode).collect();
+        let held = sockets::held_by(&self.cgroup.processes()?, &wanted);
         Ok(found.into_iter().filter_map(|one| Some((one.cookie, *held.get(&one.inode)?))).collect())
     }
 
@@ -52,8 +53,8 @@ impl Finder {
     fn agents(&self) -> anyhow::Result<HashSet<SocketAddr>> {
         // An agent that is gone holds nothing.
         let agent = i32::try_from(self.agent).ok().and_then(|pid| Process::new(pid).ok());
-        let own = sockets::held_by(agent.as_ref());
-        let connected = sockets::connected_to(&self.netns, self.port)?.into_iter();
-        Ok(connected.filter(|one| own.contains_key(&one.inode)).map(|one| one.local).collect())
+        let connected = sockets::connected_to(&self.netns, self.port)?;
+        let own = sockets::held_by(agent.as_ref(), &connected.iter().map(|one| one.inode).collect());
+        Ok(connected.into_iter().filter(|one| own.contains_key(&one.inode)).map(|one| one.local).collect())
     }
 }

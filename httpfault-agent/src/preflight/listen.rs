@@ -1,9 +1,10 @@
 //! Who listens on the port: the proof that a fault there concerns the target and nobody else.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use anyhow::Context as _;
 use httpfault_common::contract::{Problem, TargetSelector};
+use procfs::process::Process;
 
 use crate::{
     scope::Listening,
@@ -25,6 +26,8 @@ pub(super) struct Chosen<'a> {
 struct Inspected<'a> {
     candidate: &'a Candidate,
     listeners: Vec<Listener>,
+    processes: Vec<Process>,
+    /// Its own of the listeners on the port.
     held: HashMap<u64, Held>,
 }
 
@@ -45,7 +48,8 @@ pub(super) fn choose<'a>(
     };
     let named =
         resolved.candidates.iter().filter(|candidate| wanted.is_none_or(|name| candidate.name == name));
-    let inspected: Vec<Inspected<'_>> = named.map(inspect).collect::<Result<_, _>>().map_err(unreadable)?;
+    let inspected: Vec<Inspected<'_>> =
+        named.map(|candidate| inspect(candidate, port)).collect::<Result<_, _>>().map_err(unreadable)?;
     if inspected.is_empty() {
         let names: Vec<&str> = resolved.candidates.iter().map(|candidate| candidate.name.as_str()).collect();
         let none =
@@ -97,13 +101,15 @@ pub(super) fn choose<'a>(
     })
 }
 
-fn inspect(candidate: &Candidate) -> anyhow::Result<Inspected<'_>> {
+fn inspect(candidate: &Candidate, port: u16) -> anyhow::Result<Inspected<'_>> {
     let listeners = sockets::listeners(&candidate.netns)?;
     let processes = candidate
         .cgroup
         .processes()
         .with_context(|| format!("listing the processes of {}", candidate.found))?;
-    Ok(Inspected { candidate, listeners, held: sockets::held_by(&processes) })
+    let on_port = listeners.iter().filter(|listener| listener.address.port() == port);
+    let held = sockets::held_by(&processes, &on_port.map(|listener| listener.inode).collect());
+    Ok(Inspected { candidate, listeners, processes, held })
 }
 
 impl Inspected<'_> {
@@ -127,8 +133,12 @@ fn summary(inspected: &[Inspected<'_>]) -> String {
     let all: Vec<String> = inspected
         .iter()
         .map(|inspected| {
-            let own =
-                inspected.listeners.iter().filter(|listener| inspected.held.contains_key(&listener.inode));
+            let all = inspected.listeners.iter();
+            let held = sockets::held_by(
+                &inspected.processes,
+                &all.clone().map(|listener| listener.inode).collect::<HashSet<_>>(),
+            );
+            let own = all.filter(|listener| held.contains_key(&listener.inode));
             let addresses: Vec<String> = own.map(|listener| listener.address.to_string()).collect();
             match addresses.is_empty() {
                 true => format!("{} listens nowhere", inspected.candidate.found),
