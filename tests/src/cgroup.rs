@@ -24,6 +24,13 @@ pub struct Cgroup {
     path: PathBuf,
 }
 
+/// CPU time, its two parts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Cpu {
+    pub user: Duration,
+    pub kernel: Duration,
+}
+
 impl Cgroup {
     pub fn create(label: &str) -> Result<Self> {
         static SERIAL: AtomicU32 = AtomicU32::new(0);
@@ -38,6 +45,35 @@ impl Cgroup {
         let enter = r#"echo $$ > "$0" && exec "$@""#;
         command.args(["-c", enter]).arg(self.path.join("cgroup.procs")).arg(program);
         command
+    }
+
+    /// What has run in it so far. The kernel counts this in every cgroup, with or without controllers.
+    pub fn cpu(&self) -> Result<Cpu> {
+        let path = self.path.join("cpu.stat");
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        let number = |key: &str| {
+            let mut words = text.lines().filter_map(|line| line.split_once(' '));
+            let value = words.find(|(name, _)| *name == key).and_then(|(_, value)| value.parse().ok());
+            value.map(Duration::from_micros).with_context(|| format!("{} has no {key}", path.display()))
+        };
+        Ok(Cpu { user: number("user_usec")?, kernel: number("system_usec")? })
+    }
+
+    /// What runs in it.
+    pub fn processes(&self) -> Result<Vec<Process>> {
+        let path = self.path.join("cgroup.procs");
+        let text = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        // One that ended meanwhile needs no mention.
+        Ok(text.lines().filter_map(|pid| Process::new(pid.parse().ok()?).ok()).collect())
+    }
+}
+
+impl Cpu {
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            user: self.user.saturating_sub(before.user),
+            kernel: self.kernel.saturating_sub(before.kernel),
+        }
     }
 }
 

@@ -2,7 +2,6 @@
 //! built with the tests, and the shared libraries of each. No registry is needed.
 
 use std::{
-    ffi::OsStr,
     fs,
     hash::{DefaultHasher, Hash, Hasher},
     path::{Path, PathBuf},
@@ -12,8 +11,9 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    command::{build_directory, built, installed, output},
+    command::{built, output},
     engine::Engine,
+    package::nginx,
     servers::certificate,
 };
 
@@ -40,25 +40,6 @@ pub fn ensure(engine: &Engine) -> Result<String> {
     configure(root.path())?;
     import(engine, root.path(), &name)?;
     Ok(name)
-}
-
-/// nginx as installed, or as unpacked from its package, which is kept for the next time.
-pub fn nginx() -> Result<PathBuf> {
-    if installed("nginx") {
-        return Ok("/usr/sbin/nginx".into());
-    }
-    let cache = build_directory()?.join("httpfault-tests-nginx");
-    let binary = cache.join("usr/sbin/nginx");
-    if !binary.exists() {
-        fs::create_dir_all(&cache).with_context(|| format!("creating {}", cache.display()))?;
-        let next =
-            "nginx is needed: apt-get update && apt-get install nginx, or a machine with Debian packages";
-        output(Command::new("apt-get").args(["download", "nginx"]).current_dir(&cache)).context(next)?;
-        let package = fs::read_dir(&cache)?.flatten().map(|entry| entry.path());
-        let package = package.into_iter().find(|path| path.extension() == Some(OsStr::new("deb")));
-        output(Command::new("dpkg").arg("-x").arg(package.context("no nginx package came")?).arg(&cache))?;
-    }
-    Ok(binary)
 }
 
 /// Changes when a program does, so that a rebuilt fixture is not tested in its old image.

@@ -22,6 +22,7 @@ pub mod engine;
 pub mod fixture;
 pub mod image;
 pub mod inside;
+pub mod package;
 pub mod server;
 pub mod servers;
 pub mod site;

@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use tempfile::TempDir;
 
 use crate::{
     agent::{Agent, agent, run_args},
@@ -39,6 +40,7 @@ pub struct Site {
     pub client: Netns,
     pub target: Netns,
     _machine: Option<Machine>,
+    _files: Option<TempDir>,
 }
 
 /// A process in a cgroup.
@@ -90,6 +92,11 @@ impl Site {
         Self::serve_program(server.program(PORT)?)
     }
 
+    /// A site whose application is started by `command`, beside others.
+    pub fn started(label: &str, command: impl FnOnce(&Cgroup, &Netns) -> Result<Command>) -> Result<Self> {
+        Self::with(label, |target| Application::started(label, target, PORT, command))
+    }
+
     fn serve_program(program: Program) -> Result<Self> {
         Self::with("server", |target| Application::serve("server", target, program, PORT))
     }
@@ -102,12 +109,22 @@ impl Site {
             End { namespace: &client, interface: "eth0", v4: CLIENT_V4, v6: CLIENT_V6 },
         )?;
         let application = start(&target)?;
-        Ok(Self { application, client, target, _machine: None })
+        Ok(Self { application, client, target, _machine: None, _files: None })
     }
 
     /// Process id of the application.
     pub fn pid(&self) -> u32 {
         self.application.pid()
+    }
+
+    /// Keeps these files as long as the application.
+    pub fn keep(self, files: TempDir) -> Self {
+        Self { _files: Some(files), ..self }
+    }
+
+    /// The application's.
+    pub fn cgroup(&self) -> &Cgroup {
+        &self.application.cgroup
     }
 
     /// A `run` against this site, started.
@@ -244,6 +261,20 @@ impl Application {
         command.args(["-c", r#"while :; do "$@"; done"#, "sh"]).arg(built("fixture-server")?);
         let child = command.args(["--port", &port.to_string()]).stdin(Stdio::null()).spawn();
         let child = child.context("starting a shell")?;
+        let application = Self { child, cgroup, _program: None };
+        application.await_listening(namespace, Ipv4Addr::LOCALHOST.into(), port)?;
+        Ok(application)
+    }
+
+    fn started(
+        label: &str,
+        namespace: &Netns,
+        port: u16,
+        command: impl FnOnce(&Cgroup, &Netns) -> Result<Command>,
+    ) -> Result<Self> {
+        let cgroup = Cgroup::create(label)?;
+        let mut command = command(&cgroup, namespace)?;
+        let child = command.stdin(Stdio::null()).spawn().with_context(|| format!("starting {command:?}"))?;
         let application = Self { child, cgroup, _program: None };
         application.await_listening(namespace, Ipv4Addr::LOCALHOST.into(), port)?;
         Ok(application)

@@ -10,8 +10,20 @@ use crate::{
     process, setup,
 };
 
+/// Programs of the tests' package that a measurement needs.
+const PROGRAMS: [&str; 5] = ["bench", "floor", "fixture-client", "fixture-engine", "fixture-server"];
+
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// Three minutes instead of a quarter of an hour
+    #[arg(long)]
+    quick: bool,
+    /// Write docs/benchmarks.md and its plots, with mitmproxy among the peers
+    #[arg(long)]
+    write: bool,
+    /// Write the page from the last measurement, without measuring
+    #[arg(long, conflicts_with = "quick")]
+    again: bool,
     /// Passed on to the measurement; `-- --help` lists what it takes
     #[arg(last = true)]
     args: Vec<String>,
@@ -19,13 +31,24 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<()> {
     setup::ensure()?;
-    process::run(process::cargo().args(["build", "--release", "--bins", "--package", "httpfault-tests"]))?;
+    let mut build = process::cargo();
+    build.args(["build", "--release", "--package", "httpfault-tests"]);
+    process::run(build.args(PROGRAMS.iter().flat_map(|program| ["--bin", program])))?;
     let metadata = Metadata::read()?;
     let measured = |program| dist::program(Arch::NATIVE, &metadata.target_directory, program);
     let mut bench = Binaries::release(&metadata).program("bench")?;
     bench.env("HTTPFAULT_AGENT", measured(dist::AGENT)?);
     if args.args.iter().any(|word| word == "scale" || word == "abort") {
         bench.env("HTTPFAULT_CTL", measured(dist::CTL)?);
+    }
+    let kept = metadata.target_directory.join("bench.json");
+    bench.arg(if args.again { "--from" } else { "--keep" }).arg(kept);
+    if args.quick {
+        bench.arg("--quick");
+    }
+    if args.write {
+        bench.arg("--write").arg(process::root().join("docs"));
+        bench.arg("--mitmproxy");
     }
     process::run(bench.args(&args.args))
 }

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     command::{built, output},
-    image,
+    package,
 };
 
 /// What of a Python or a JDK no server needs, and what is large.
@@ -54,7 +54,7 @@ pub fn files(servers: &[Server]) -> Result<Vec<PathBuf>> {
 impl Server {
     fn files(self) -> Result<Vec<PathBuf>> {
         match self {
-            Self::Nginx | Self::NginxH2 | Self::NginxTls => Ok(vec![image::nginx()?]),
+            Self::Nginx | Self::NginxH2 | Self::NginxTls => Ok(vec![package::nginx()?]),
             Self::PythonThreads
             | Self::GunicornSync
             | Self::GunicornThreads

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use super::Program;
 use crate::{
     command::{built, output},
-    image,
+    package,
 };
 
 const CONF: &str = include_str!("../../servers/nginx/nginx.conf");
@@ -45,7 +45,7 @@ pub(super) fn program(port: u16, listen: Listen) -> Result<Program> {
         .replace("DIRECTORY", &directory);
     fs::write(&conf, text).with_context(|| format!("writing {}", conf.display()))?;
     let program = Program::new("sh").args(&["-c", BOTH, "sh"]).arg(built("fixture-server")?);
-    Ok(program.args(&[&backend]).arg(image::nginx()?).arg(conf).keep(files))
+    Ok(program.args(&[&backend]).arg(package::nginx()?).arg(conf).keep(files))
 }
 
 /// `key.pem` and `cert.pem` for localhost.

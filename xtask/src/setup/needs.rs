@@ -38,7 +38,7 @@ impl Need {
 }
 
 #[rustfmt::skip] // A table.
-pub(super) const NEEDS: [Need; 17] = [
+pub(super) const NEEDS: [Need; 18] = [
     Need::new("dockerd", &["docker.io"], Some("docker"), "targets are containers of a real Docker engine"),
     Need::new("docker", &["docker.io"], Some("docker"), "starts and inspects those containers"),
     Need::new("dpkg", &["dpkg"], Some("dpkg"), "unpacks nginx from its package"),
@@ -48,6 +48,7 @@ pub(super) const NEEDS: [Need; 17] = [
     Need::new("curl", &["curl"], Some("curl"), "an HTTP client that others have, HTTP/2 included"),
     Need::new("openssl", &["openssl"], Some("openssl"), "certificate of the TLS target, and a TLS client"),
     Need::new("h2load", &["nghttp2-client"], Some("nghttp2"), "load over HTTP/2"),
+    Need::new("iptables", &["iptables"], Some("iptables-nft"), "how others make the same fault, for the bench"),
     Need::new("wrk", &["wrk"], Some("wrk"), "load over HTTP/1.1"),
     Need::new("python3", &["python3", "python3-venv"], Some("python3"), "servers and clients of PyPI"),
     Need::new("node", &["nodejs"], Some("nodejs"), "a server and a client in JavaScript"),

@@ -1,39 +1,61 @@
-//! What the data path costs, on this machine, as a Markdown table: how fast a fault comes and goes, what memory it
-//! takes, and what a response costs beside nginx behind an iptables REDIRECT, the way the same fault is usually made.
-//! `bench scale` measures the controller instead.
+//! What the programs cost on this machine.
+//!
+//! `bench` alone measures the agent beside what else answers with a fault, and writes docs/benchmarks.md. `bench scale`
+//! and `bench abort` measure the controller.
 
-mod compare;
+mod data_path;
+mod results;
+mod size;
+
+mod contenders;
+mod loads;
+
+mod bystander;
+mod download;
+mod memory;
 mod moments;
+mod rounds;
+
+mod page;
+
 mod scale;
 
 use std::{
+    fs,
     io::{Write, stdout},
-    time::Duration,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context, Result};
 use clap::{Parser, ValueEnum};
-use httpfault_tests::{
-    agent::binary,
-    command::installed,
-    machine::{self, Machine},
-};
 
-/// Measures the release agent, or the controller.
+use results::Results;
+use size::Size;
+
+/// Measures the agent, or the controller.
 #[derive(Debug, Parser)]
 struct Args {
     /// What to measure
     #[arg(value_enum, default_value = "data-path")]
     what: What,
-    /// Length of each load, seconds
-    #[arg(long, default_value_t = 5)]
-    seconds: u64,
-    /// Faults that are injected and removed for the times
-    #[arg(long, default_value_t = 10)]
-    faults: usize,
-    /// Open connections for the memory
-    #[arg(long, default_value_t = 1000)]
-    connections: usize,
+    /// A look of three minutes instead of a measurement of a quarter of an hour
+    #[arg(long)]
+    quick: bool,
+    /// Directory in which `benchmarks.md` and its plots are written; without it, the page is printed
+    #[arg(long, value_name = "DIRECTORY")]
+    write: Option<PathBuf>,
+    /// Write what was measured as JSON
+    #[arg(long, value_name = "FILE")]
+    keep: Option<PathBuf>,
+    /// Measure nothing, take what was kept
+    #[arg(long, value_name = "FILE")]
+    from: Option<PathBuf>,
+    /// Beside mitmproxy too, from PyPI
+    #[arg(long)]
+    mitmproxy: bool,
+    /// Only these parts of the data path (repeatable)
+    #[arg(long, value_enum)]
+    only: Vec<data_path::Part>,
     /// Instances: 400 for `scale`, 50 for `abort` unless it is given
     #[arg(long)]
     hosts: Option<usize>,
@@ -47,19 +69,13 @@ struct Args {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum What {
-    /// The agent: times, memory, requests
+    /// The agent: requests, times, memory
     DataPath,
     /// The controller: a fault on thousands of simulated tasks
     Scale,
     /// The controller: the end of a fault after SIGTERM, on idle and on busy hosts
     Abort,
 }
-
-/// Sockets that a busy namespace has in TIME_WAIT.
-const TIME_WAIT: usize = 50_000;
-
-/// One row: what was measured, and the numbers.
-type Row = (String, String);
 
 fn main() -> Result<()> {
     let args = Args::parse();
@@ -77,30 +93,26 @@ fn main() -> Result<()> {
 }
 
 fn data_path(args: &Args) -> Result<()> {
-    let _machine = Machine::take()?;
-    let agent = binary()?;
-    if agent.components().any(|part| part.as_os_str() == "debug") {
-        eprintln!("measuring a debug build, {}: use `cargo xtask bench`", agent.display());
+    let results = match &args.from {
+        Some(file) => read(file)?,
+        None => {
+            let size = if args.quick { Size::quick() } else { Size::full() };
+            data_path::measure(size, &args.only, args.mitmproxy)?
+        }
+    };
+    if let Some(file) = &args.keep {
+        let text = serde_json::to_string(&results).context("writing the results as JSON")?;
+        fs::write(file, text).with_context(|| format!("writing {}", file.display()))?;
     }
-    let mut rows = moments::injection_and_removal(args.faults)?;
-    for waiting in [0, TIME_WAIT] {
-        rows.push(moments::injection(2 * args.faults, waiting)?);
+    match &args.write {
+        Some(directory) => page::write(&results, directory),
+        None => print(&page::text(&results)),
     }
-    rows.extend(moments::memory(args.connections)?);
-    print(&format!("{}\n\n", machine::description()?))?;
-    print("| measured | result |\n| --- | --- |\n")?;
-    rows.iter().try_for_each(|(what, result)| print(&format!("| {what} | {result} |\n")))?;
+}
 
-    print("\n| server (one core; the load has another) | connections | responses/s | CPU per response |\n")?;
-    print("| --- | --- | ---: | ---: |\n")?;
-    let load = compare::Load::new(Duration::from_secs(args.seconds));
-    load.agent()?.into_iter().try_for_each(|row| print(&row.to_string()))?;
-    if installed("iptables") {
-        load.nginx_behind_redirect()?.into_iter().try_for_each(|row| print(&row.to_string()))?;
-    } else {
-        eprintln!("SKIPPED: nginx behind an iptables REDIRECT, because iptables is not installed");
-    }
-    Ok(())
+fn read(file: &Path) -> Result<Results> {
+    let text = fs::read_to_string(file).with_context(|| format!("reading {}", file.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("{} holds no results", file.display()))
 }
 
 fn print(text: &str) -> Result<()> {

@@ -1,0 +1,200 @@
+//! What a run measured: kept as JSON, so that the page can be written again without measuring.
+
+use serde::{Deserialize, Serialize};
+
+use crate::size::Size;
+
+/// Everything that the page tells.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub(crate) struct Results {
+    /// CPU, cores, kernel.
+    pub(crate) machine: String,
+    /// What was compared, with versions.
+    pub(crate) programs: Vec<String>,
+    pub(crate) size: Size,
+    pub(crate) rows: Vec<Row>,
+    pub(crate) downloads: Vec<Download>,
+    pub(crate) bystanders: Vec<Bystander>,
+    pub(crate) memory: Vec<Memory>,
+    pub(crate) moments: Vec<Moment>,
+    /// Size of the agent's file, and of the same compressed, bytes.
+    pub(crate) agent_bytes: [u64; 2],
+    /// What could not be measured, and why.
+    pub(crate) failures: Vec<String>,
+}
+
+/// Who answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Who {
+    Agent,
+    Nginx,
+    Haproxy,
+    Mitmproxy,
+    Floor,
+    Application,
+}
+
+/// What becomes of the requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Task {
+    /// Each gets the fault, or what the application says where it is alone.
+    Fault,
+    /// Every other one gets the fault, the others go to the application.
+    Half,
+    /// All go to the application.
+    Spare,
+    /// All go to the application, and the status of its answers is replaced.
+    Forward,
+}
+
+/// How clients ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Style {
+    Kept1,
+    Kept64,
+    Kept1000,
+    Close,
+    Streams1,
+    Streams100,
+}
+
+/// The same load on one server, once a round.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Row {
+    pub(crate) who: Who,
+    pub(crate) task: Task,
+    pub(crate) style: Style,
+    pub(crate) samples: Vec<Sample>,
+}
+
+/// One load. Times are microseconds.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Sample {
+    pub(crate) responses: f64,
+    pub(crate) per_second: f64,
+    /// CPU time for each response.
+    pub(crate) user: f64,
+    pub(crate) kernel: f64,
+    pub(crate) p50: f64,
+    pub(crate) p99: f64,
+    pub(crate) p999: f64,
+    /// Requests without an answer.
+    pub(crate) lost: f64,
+}
+
+/// One large body, several times.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Download {
+    pub(crate) who: Who,
+    pub(crate) task: Task,
+    /// Seconds each took.
+    pub(crate) seconds: Vec<f64>,
+    /// CPU seconds each took, user and kernel.
+    pub(crate) cpu: Vec<f64>,
+}
+
+/// A service that no fault is meant for.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Bystander {
+    /// Where it is.
+    pub(crate) place: String,
+    pub(crate) style: Style,
+    pub(crate) without: Vec<Sample>,
+    pub(crate) with: Vec<Sample>,
+}
+
+/// What a server takes with that many open connections, megabytes: the sum over its processes, shared pages divided.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Memory {
+    pub(crate) who: Who,
+    pub(crate) connections: usize,
+    pub(crate) megabytes: f64,
+}
+
+/// How long something took, several times, milliseconds.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Moment {
+    pub(crate) what: When,
+    /// With what, and where.
+    pub(crate) how: String,
+    pub(crate) times: Vec<f64>,
+    pub(crate) note: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum When {
+    /// From exec to the first faulted response.
+    On,
+    /// From the signal to the last faulted response.
+    Off,
+    /// From SIGKILL to the application's next answer.
+    Killed,
+}
+
+impl Results {
+    pub(crate) fn row(&self, who: Who, task: Task, style: Style) -> Option<&Row> {
+        self.rows.iter().find(|row| row.who == who && row.task == task && row.style == style)
+    }
+}
+
+impl Who {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Agent => "httpfault-agent",
+            Self::Nginx => "nginx",
+            Self::Haproxy => "HAProxy",
+            Self::Mitmproxy => "mitmproxy",
+            Self::Floor => "the floor",
+            Self::Application => "application alone",
+        }
+    }
+}
+
+impl Task {
+    pub(crate) const PROXIED: [Self; 3] = [Self::Half, Self::Spare, Self::Forward];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Fault => "all faulted",
+            Self::Half => "`--percent 50`",
+            Self::Spare => "`--percent 0`",
+            Self::Forward => "`--modify-response-body false`",
+        }
+    }
+}
+
+impl Style {
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Kept1, Self::Kept64, Self::Kept1000, Self::Close, Self::Streams1, Self::Streams100];
+    /// Those of which requests that go to the application are measured.
+    pub(crate) const PROXIED: [Self; 2] = [Self::Kept64, Self::Close];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Kept1 => "HTTP/1, 1 kept connection",
+            Self::Kept64 => "HTTP/1, 64 kept connections",
+            Self::Kept1000 => "HTTP/1, 1,000 kept connections",
+            Self::Close => "HTTP/1, a connection for each response, 64 at once",
+            Self::Streams1 => "HTTP/2, 1 stream",
+            Self::Streams100 => "HTTP/2, 100 streams",
+        }
+    }
+
+    /// Connections at once.
+    pub(crate) fn connections(self) -> usize {
+        match self {
+            Self::Kept1 | Self::Streams1 | Self::Streams100 => 1,
+            Self::Kept64 | Self::Close => 64,
+            Self::Kept1000 => 1000,
+        }
+    }
+
+    /// Streams of each connection, with HTTP/2.
+    pub(crate) fn streams(self) -> Option<usize> {
+        match self {
+            Self::Streams1 => Some(1),
+            Self::Streams100 => Some(100),
+            Self::Kept1 | Self::Kept64 | Self::Kept1000 | Self::Close => None,
+        }
+    }
+}
