@@ -1,7 +1,7 @@
 //! Cleartext HTTP/2 with prior knowledge.
 
-mod inline;
 mod passed;
+mod streams;
 
 pub(crate) use passed::Passed;
 
@@ -23,7 +23,7 @@ use tokio::{
     time::sleep,
 };
 
-use self::inline::Inline;
+use self::streams::Streams;
 use crate::{
     activity::{Phase, Seat, Track},
     answer::{Answerer, answer},
@@ -46,7 +46,8 @@ pub(crate) async fn serve(client: Buffered, context: Arc<Context>, origin: Socke
     let service = service_fn(move |request| answer(Arc::clone(&answerer), request));
     let (io, mut returned) = Lent::new(client);
     let limits = &context.limits;
-    let connection = Builder::new(Inline)
+    let streams = Streams::default();
+    let connection = Builder::new(streams.clone())
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.http2_streams)
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
@@ -72,7 +73,7 @@ pub(crate) async fn serve(client: Buffered, context: Arc<Context>, origin: Socke
                     told = true;
                     connection.as_mut().graceful_shutdown();
                 }
-                ended = connection.as_mut() => {
+                ended = poll_fn(|cx| streams.poll(connection.as_mut(), cx)) => {
                     if let Err(error) = ended {
                         log::debug!("an HTTP/2 client connection broke off: {error}");
                     }
