@@ -19,6 +19,7 @@ use httpfault_tests::{
     site::Site,
     wait,
 };
+use procfs::process::{LimitValue, Process};
 
 const PROXY_PORT: u16 = 20000;
 /// How long each flood lasts.
@@ -179,8 +180,11 @@ fn never_reads() -> Result<()> {
 fn ten_thousand_idle_connections() -> Result<()> {
     const IDLE: usize = 10_000;
     // This process holds the other ends.
-    let own = std::process::id().to_string();
-    output(Command::new("prlimit").args(["--pid", &own, "--nofile=40000:40000"]))?;
+    let own = Process::myself()?;
+    if let LimitValue::Value(hard) = own.limits()?.max_open_files.hard_limit {
+        let soft = format!("--nofile={hard}:");
+        output(Command::new("prlimit").args(["--pid", &own.pid.to_string(), &soft]))?;
+    }
     let site = Site::take("idle")?;
     let before = Traces::now()?;
     let agent = site.inject(&experiment("idle"), &["--duration", "60"])?;
