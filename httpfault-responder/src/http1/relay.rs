@@ -218,15 +218,14 @@ async fn answer(
     if announces {
         announce_close(buf, head.len);
     }
-    let head_len = if announces { ResponseHead::parse(buf).len().unwrap_or(head.len) } else { head.len };
-    if client.write_all_buf(&mut buf.take(head_len)).await.is_err() {
-        return Ok(After::Close);
-    }
+    // What of the body is here goes with the head: each write is a segment, and wakes the client.
+    let mut unsent = if announces { ResponseHead::parse(buf).len().unwrap_or(head.len) } else { head.len };
     loop {
-        let Ok(count) = body.feed(buf) else { return Ok(After::Tunnel) };
-        if client.write_all_buf(&mut buf.take(count)).await.is_err() {
+        let Ok(count) = body.feed(&buf[unsent..]) else { return Ok(After::Tunnel) };
+        if client.write_all_buf(&mut buf.take(unsent + count)).await.is_err() {
             return Ok(After::Close);
         }
+        unsent = 0;
         if body.is_done() {
             break;
         }
