@@ -3,6 +3,7 @@
 mod bpf;
 mod object;
 mod attach;
+pub(crate) mod received;
 pub(crate) mod existing;
 
 use std::{
@@ -119,7 +120,7 @@ impl Datapath {
     pub(crate) fn load(settings: &Settings<'_>) -> anyhow::Result<Self> {
         let mut names = vec![program::STEER];
         names.extend(attach::CLIENT_PROGRAMS);
-        let object = Object::load(&NEW_CONNECTIONS, &names, settings.log_steering)?;
+        let object = Object::load(&NEW_CONNECTIONS, &names, &[], settings.log_steering)?;
         let logger = settings.log_steering.then(|| object.logger()).transpose()?;
 
         let mut addresses: HashMap<_, abi::Address, u32> = object.map(map::ADDRESSES)?;

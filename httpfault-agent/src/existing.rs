@@ -8,6 +8,7 @@
 
 mod find;
 mod connection;
+mod account;
 mod taking;
 mod take;
 mod reader;
@@ -33,7 +34,10 @@ use httpfault_common::{
     contract::ExistingConnections,
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
 
 use crate::{
     cgroup::Cgroup,
@@ -96,8 +100,10 @@ pub(crate) enum Stage {
 /// How long connections have to come to the end of an answer when the fault is over.
 const GIVE_BACK_WITHIN: Duration = Duration::from_secs(5);
 /// When connections that are never seen at rest are made to come to it, and how often it is tried.
-const INSIST_AFTER: Duration = Duration::from_millis(500);
+const INSIST_AFTER: Duration = Duration::from_millis(100);
 const TRY_EVERY: Duration = Duration::from_millis(1);
+/// How often it is looked whether an agent that does not answer still lives.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// The same for answers of an agent that is gone: what it wrote is on its way.
 const LAST_ANSWERS: Duration = Duration::from_millis(100);
 
@@ -162,6 +168,11 @@ impl Shared {
         boot_ns() < self.agent_until.get()
     }
 
+    /// It has ended: one that is only late lives again.
+    fn agent_is_gone(&self) -> bool {
+        self.agent_until.get() == 0
+    }
+
     fn carry(&self, target: u32, connection: u64, origin: SocketAddr, stream: OwnedFd) {
         // An agent that is gone ends the stream.
         let _gone = self.requests.send(Request::Carry { target, connection, origin, stream });
@@ -171,10 +182,19 @@ impl Shared {
     async fn release(&self, target: u32, connection: u64) -> Released {
         if self.agent_lives() {
             let (answer, answered) = oneshot::channel();
-            if self.requests.send(Request::Release { target, connection, answer }).is_ok()
-                && let Ok(released) = answered.await
-            {
-                return released;
+            if self.requests.send(Request::Release { target, connection, answer }).is_ok() {
+                return self.answered(answered).await;
+            }
+        }
+        Released::AtRest
+    }
+
+    /// However late: a responder that let go serves nothing more that is sent to it.
+    async fn answered(&self, mut answered: oneshot::Receiver<Released>) -> Released {
+        while self.agent_lives() {
+            match timeout(ASK_AGAIN, &mut answered).await {
+                Ok(answer) => return answer.unwrap_or(Released::AtRest),
+                Err(_elapsed) => {}
             }
         }
         Released::AtRest
@@ -191,7 +211,7 @@ pub(crate) async fn look_after(
     changed: &mut dyn FnMut(Stage, &Tally),
 ) -> anyhow::Result<()> {
     let mut care = Care::new(target, job, shared)?;
-    care.list(true)?;
+    care.list(true).await?;
     let mut stage = Stage::Found;
     while stage != Stage::Settled {
         changed(stage, &care.tally());
@@ -255,14 +275,19 @@ impl Care {
     }
 
     /// Reads the namespace's table; `arrivals` are taken in, others only where their descriptor moved.
-    fn list(&mut self, arrivals: bool) -> anyhow::Result<()> {
+    async fn list(&mut self, arrivals: bool) -> anyhow::Result<()> {
         self.listed = Instant::now();
+        let mut new = Vec::new();
         for (cookie, held) in self.finder.established()? {
             if let Some(known) = self.connections.get_mut(&cookie) {
                 known.moved(held);
             } else if arrivals {
                 self.take_in(cookie, held);
+                new.push(cookie);
             }
+        }
+        if self.takes() && !new.is_empty() {
+            self.open_accounts(&new).await?;
         }
         Ok(())
     }
@@ -304,7 +329,9 @@ impl Care {
         }
         let state = self.first_state();
         for connection in self.connections.values_mut() {
-            connection.begin(state, &mut self.shared.gates.borrow_mut());
+            if let Err(why) = connection.begin(state, &mut self.shared.gates.borrow_mut()) {
+                self.past.problem.get_or_insert(format!("{why:#}"));
+            }
         }
         if self.takes() {
             self.take_all().await;
@@ -324,7 +351,7 @@ impl Care {
     async fn look(&mut self) -> anyhow::Result<()> {
         let arrivals = self.started.is_none_or(|started| started.elapsed() < LATE_ARRIVALS);
         if self.listed.elapsed() >= if arrivals { LIST_ARRIVALS_EVERY } else { LIST_EVERY } {
-            self.list(arrivals)?;
+            self.list(arrivals).await?;
         }
         if !self.taken.is_empty() && !self.shared.agent_lives() {
             self.give_back(Patience::Passing).await;
@@ -368,7 +395,7 @@ impl Care {
         loop {
             let insist = begun.elapsed() >= INSIST_AFTER;
             self.give_back(if insist { Patience::Insisting } else { Patience::Passing }).await;
-            let within = if self.shared.agent_lives() { GIVE_BACK_WITHIN } else { LAST_ANSWERS };
+            let within = if self.shared.agent_is_gone() { LAST_ANSWERS } else { GIVE_BACK_WITHIN };
             if self.taken.is_empty() || begun.elapsed() >= within {
                 break;
             }
@@ -378,8 +405,11 @@ impl Care {
         let cookies: Vec<u64> = self.connections.keys().copied().collect();
         for cookie in cookies {
             let Some(connection) = self.connections.get_mut(&cookie) else { continue };
-            if connection.let_go(&mut self.shared.gates.borrow_mut()) == Look::Gone {
-                self.forget(cookie);
+            let let_go = connection.let_go(&mut self.shared.gates.borrow_mut());
+            match let_go {
+                Ok(Look::Gone) => self.forget(cookie),
+                Ok(Look::There) => {}
+                Err(why) => drop(self.past.problem.get_or_insert(format!("{why:#}"))),
             }
             self.shared.listeners.borrow_mut().remove(&cookie);
         }
@@ -387,9 +417,11 @@ impl Care {
 
     fn tally(&self) -> Tally {
         let mut tally = self.past.clone();
+        let drains = ![ExistingConnections::Keep, ExistingConnections::Reset].contains(&self.job.mode);
         for connection in self.connections.values() {
             connection.count(&mut tally);
             tally.still_open += u64::from(connection.is_open());
+            tally.http2_busy += u64::from(drains && connection.is_busy_http2());
         }
         tally
     }

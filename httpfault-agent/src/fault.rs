@@ -302,9 +302,24 @@ fn of_existing(target: &str, tally: &Tally, settled: anyhow::Result<()>) -> Vec<
             "{target}: {escaped} request(s) escaped the fault over connections from before it"
         ));
     }
-    if let Some(why) = &tally.problem {
-        let unwatched = tally.unwatched;
-        warnings.push(format!("{target}: {unwatched} existing connection(s) were left alone: {why}"));
+    if tally.cut > 0 {
+        let cut = tally.cut;
+        warnings.push(format!(
+            "{target}: {cut} existing connection(s) could not be given back in time and were reset"
+        ));
+    }
+    if tally.http2_busy > 0 {
+        let busy = tally.http2_busy;
+        warnings.push(format!(
+            "{target}: {busy} existing HTTP/2 connection(s) never paused, so they could not be drained"
+        ));
+    }
+    match (&tally.problem, tally.unwatched) {
+        (None, _) => {}
+        (Some(why), 0) => warnings.push(format!("{target}: existing connections: {why}")),
+        (Some(why), unwatched) => {
+            warnings.push(format!("{target}: {unwatched} existing connection(s) were left alone: {why}"));
+        }
     }
     warnings.extend(settled.err().map(|why| format!("{target}: {why:#}")));
     warnings

@@ -13,6 +13,7 @@ mod local;
 mod scope;
 mod maps;
 mod count;
+mod object;
 
 use aya_ebpf::{
     macros::{cgroup_sock_addr, sk_lookup},
@@ -58,13 +59,3 @@ fn httpfault_peer6(ctx: SockAddrContext) -> i32 {
     local::getpeername(&ctx, local::Socket::V6);
     PROCEED
 }
-
-#[panic_handler]
-fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
-    // The verifier proves that no program reaches this.
-    loop {}
-}
-
-#[unsafe(link_section = "license")]
-#[unsafe(no_mangle)]
-static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -292,8 +292,11 @@ fn take_answers_in_place_and_gives_back() -> Result<()> {
 #[test]
 fn take_under_load_loses_and_closes_nothing() -> Result<()> {
     let site = Site::take("takeload")?;
-    for pause in [0, 5] {
-        let plan = load::Plan::new(site.v4(), 16, Style::KeepAlive).pause(Duration::from_millis(pause));
+    let get = load::Request::Get("/");
+    for (request, pause) in [(get, 0), (get, 5), (load::Request::SplitPost(1000), 0)] {
+        let what = format!("{request:?}, pause {pause} ms");
+        let plan = load::Plan::new(site.v4(), 16, Style::KeepAlive).and(site.v6());
+        let plan = plan.request(request).pause(Duration::from_millis(pause));
         let load = Load::start(&site.client, plan);
         load.await_real(100)?;
         let mut faulted = Vec::new();
@@ -305,18 +308,18 @@ fn take_under_load_loses_and_closes_nothing() -> Result<()> {
             let off = Instant::now();
             let counters = counters(agent)?;
             faulted.push((on, off));
-            assert_eq!((counters.existing_found, counters.existing_taken), (16, 16), "{counters:?}");
-            assert_eq!(counters.existing_given_back, 16, "{counters:?}");
+            let existing = (counters.existing_found, counters.existing_taken, counters.existing_given_back);
+            assert_eq!(existing, (16, 16, 16), "{what}: {counters:?}");
             load.await_real(200)?;
         }
         let tally = load.stop()?;
-        assert!(tally.lost().is_empty(), "pause {pause} ms: {} {:?}", tally.summary(), tally.lost());
-        assert_eq!(tally.count(Outcome::Retried), 0, "pause {pause} ms: {}", tally.summary());
+        assert!(tally.lost().is_empty(), "{what}: {} {:?}", tally.summary(), tally.lost());
+        assert_eq!(tally.count(Outcome::Retried), 0, "{what}: {}", tally.summary());
         for (on, off) in faulted {
             let real = |sample: &&load::Sample| {
                 sample.outcome == Outcome::Real && sample.sent >= on && sample.ended <= off
             };
-            assert_eq!(tally.samples.iter().filter(real).count(), 0, "pause {pause} ms: {}", tally.summary());
+            assert_eq!(tally.samples.iter().filter(real).count(), 0, "{what}: {}", tally.summary());
         }
     }
     Ok(())

@@ -19,6 +19,7 @@ const MAP_CREATE: libc::c_int = 0;
 const MAP_UPDATE_ELEM: libc::c_int = 2;
 const PROG_LOAD: libc::c_int = 5;
 const PROG_ATTACH: libc::c_int = 8;
+const PROG_TEST_RUN: libc::c_int = 10;
 const PROG_QUERY: libc::c_int = 16;
 const MAP_FREEZE: libc::c_int = 22;
 const LINK_CREATE: libc::c_int = 28;
@@ -107,6 +108,16 @@ struct ProgAttach {
     program: RawFd,
     attach: u32,
     flags: u32,
+}
+
+#[repr(C)]
+struct ProgTestRun {
+    program: RawFd,
+    returned: u32,
+    size_in: u32,
+    size_out: u32,
+    data_in: u64,
+    data_out: u64,
 }
 
 #[repr(C)]
@@ -253,6 +264,23 @@ pub(super) fn attach_verdict(program: impl AsFd, sockets: impl AsFd) -> io::Resu
     };
     // SAFETY: the attributes hold no address.
     unsafe { call(PROG_ATTACH, &mut attr) }.map(drop)
+}
+
+/// Runs a program once, on a packet that it may change.
+pub(super) fn run_program<const N: usize>(program: BorrowedFd<'_>, packet: &[u8; N]) -> io::Result<[u8; N]> {
+    let mut changed = [0; N];
+    let size = u32::try_from(N).map_err(io::Error::other)?;
+    let mut attr = ProgTestRun {
+        program: program.as_raw_fd(),
+        returned: 0,
+        size_in: size,
+        size_out: size,
+        data_in: address(packet.as_ptr()),
+        data_out: address(changed.as_mut_ptr()),
+    };
+    // SAFETY: both addresses are of live memory, as long as the kernel is told.
+    unsafe { call(PROG_TEST_RUN, &mut attr) }?;
+    Ok(changed)
 }
 
 /// Attaches a program to a socket as its filter; an earlier filter is replaced.

@@ -68,9 +68,9 @@ struct Program {
     code: &'static [u64],
 }
 
-/// The map that aya-log adds. While nothing is logged it is as small as a ring buffer can be, one page.
+/// The map that aya-log adds.
 const LOG_MAP: &str = "AYA_LOGS";
-/// `BPF_MAP_TYPE_RINGBUF`: its size is a multiple of the page's.
+/// `BPF_MAP_TYPE_RINGBUF`: its size is a multiple of the page's, at least one.
 const RING_BUFFER: u32 = 27;
 /// First byte of an instruction that loads a 64-bit constant (`BPF_LD | BPF_DW | BPF_IMM`), the source registers that
 /// say that the constant is a map or an address in one, and where these are (include/uapi/linux/bpf.h).
@@ -95,10 +95,18 @@ struct Loaded {
 }
 
 impl Object {
-    /// Makes every map and loads the programs with these names. With logging off the log statements are dead code to
-    /// the verifier.
-    pub(super) fn load(image: &'static Image, names: &[&str], log_steering: bool) -> anyhow::Result<Self> {
-        let make = |map| make_map(map, log_steering).with_context(|| format!("making the map {}", map.name));
+    /// Makes every map and loads the programs with these names. Maps that stay empty are as small as can be. With logging
+    /// off the log statements are dead code to the verifier.
+    pub(super) fn load(
+        image: &'static Image,
+        names: &[&str],
+        empty: &[&str],
+        log_steering: bool,
+    ) -> anyhow::Result<Self> {
+        let make = |map: &Map| {
+            let stays_empty = empty.contains(&map.name) || map.name == LOG_MAP && !log_steering;
+            make_map(map, stays_empty, log_steering).with_context(|| format!("making the map {}", map.name))
+        };
         let maps = image.maps.iter().map(make).collect::<anyhow::Result<Vec<_>>>()?;
         let mut programs = HashMap::new();
         for program in image.programs.iter().filter(|program| names.contains(&program.name)) {
@@ -151,12 +159,12 @@ impl Object {
     }
 }
 
-fn make_map(map: &Map, log_steering: bool) -> io::Result<OwnedFd> {
-    let quiet = map.name == LOG_MAP && !log_steering;
+fn make_map(map: &Map, stays_empty: bool, log_steering: bool) -> io::Result<OwnedFd> {
     let page = u32::try_from(rustix::param::page_size()).map_err(io::Error::other)?;
     let max_entries = match map.kind {
-        RING_BUFFER if quiet => page,
+        RING_BUFFER if stays_empty => page,
         RING_BUFFER => map.max_entries.next_multiple_of(page),
+        _ if stays_empty => 1,
         _ => map.max_entries,
     };
     let (kind, key_size, value_size) = (map.kind, map.key_size, map.value_size);

@@ -15,7 +15,9 @@ use rustix::io::ioctl_fionread;
 use socket2::Socket;
 
 use super::{
-    Tally, drain,
+    Tally,
+    account::Account,
+    drain,
     judge::{History, Sample, Verdict},
     reset::reset,
 };
@@ -28,7 +30,7 @@ use crate::{
 
 /// How long the application may take to close after its input ended, before its client is told directly.
 const CLOSE_WITHIN: Duration = Duration::from_millis(50);
-/// The same where a request slipped in meanwhile and may be being answered.
+/// The same where a request slipped in meanwhile and no answer to it has begun.
 const ANSWER_WITHIN: Duration = Duration::from_secs(2);
 /// How long one that was in the middle of a request is not taken again.
 const TAKE_AGAIN: Duration = Duration::from_millis(500);
@@ -42,6 +44,8 @@ pub(super) struct Connection {
     held: Held,
     history: History,
     stage: Stage,
+    /// Known where it may be taken.
+    pub(super) account: Option<Account>,
     taken: bool,
     given_back: bool,
     /// Not before then, where it was tried in vain.
@@ -57,10 +61,11 @@ enum Stage {
     Watched,
     /// Its requests are answered in place.
     Taken,
-    /// Its application's input was ended, after that many payloads.
+    /// Its application's input was ended, after that many payloads and bytes of answers.
     Ending {
         at: Instant,
         payloads: u64,
+        sent: u64,
     },
     /// Its client was told to open its next streams elsewhere.
     GoneAway,
@@ -93,6 +98,7 @@ impl Connection {
             held,
             history: History::default(),
             stage: Stage::Watched,
+            account: None,
             taken: false,
             given_back: false,
             take_again: None,
@@ -107,14 +113,10 @@ impl Connection {
     }
 
     /// The fault is on.
-    pub(super) fn begin(&mut self, state: u32, gates: &mut Gates) {
+    pub(super) fn begin(&mut self, state: u32, gates: &mut Gates) -> anyhow::Result<()> {
         self.before = gates.seen(self.cookie).unwrap_or_default();
         self.seen = self.before;
-        if state != state::WATCHED
-            && let Err(why) = gates.set(self.cookie, Watched { state, ..self.before })
-        {
-            log::warn!("{why:#}");
-        }
+        if state == state::WATCHED { Ok(()) } else { gates.set_state(self.cookie, state) }
     }
 
     /// Looks at it and does what may be done now. Without a mode the fault is not on yet.
@@ -144,7 +146,8 @@ impl Connection {
             Stage::Watched => match self.history.judge(sample) {
                 Verdict::Wait => Ok(()),
                 Verdict::End => {
-                    self.stage = Stage::Ending { at: Instant::now(), payloads: self.seen.payloads };
+                    let (payloads, sent) = (self.seen.payloads, sample.bytes_sent);
+                    self.stage = Stage::Ending { at: Instant::now(), payloads, sent };
                     drain::end_input(socket)
                 }
                 Verdict::GoAway => {
@@ -152,11 +155,13 @@ impl Connection {
                     drain::go_away(socket)
                 }
             },
-            Stage::Ending { at, payloads } => {
+            Stage::Ending { at, payloads, sent } => {
                 let slipped_in = sample.pending || self.seen.payloads != payloads;
-                let answered = slipped_in && self.history.judge(sample) == Verdict::End;
-                let patience = if slipped_in && !answered { ANSWER_WITHIN } else { CLOSE_WITHIN };
-                if at.elapsed() < patience {
+                let unanswered = slipped_in && self.history.judge(sample) != Verdict::End;
+                // An answer that has begun is not cut, however long it pauses.
+                let answering = unanswered && sample.bytes_sent != sent;
+                let patience = if unanswered { ANSWER_WITHIN } else { CLOSE_WITHIN };
+                if answering || at.elapsed() < patience {
                     return Ok(());
                 }
                 self.stage = Stage::Ended;
@@ -176,19 +181,28 @@ impl Connection {
     }
 
     /// The fault is over: the gate goes, the connection stays as it is.
-    pub(super) fn let_go(&mut self, gates: &mut Gates) -> Look {
+    pub(super) fn let_go(&mut self, gates: &mut Gates) -> anyhow::Result<Look> {
         let socket = self.borrow();
         self.last_look(gates);
-        let Some(socket) = socket else { return Look::Gone };
-        if let Err(why) = gates.unwatch(&socket, self.cookie) {
-            log::warn!("{why:#}");
-        }
-        if self.stage == Stage::Reset || !is_established(&socket) { Look::Gone } else { Look::There }
+        let Some(socket) = socket else { return Ok(Look::Gone) };
+        gates.unwatch(&socket, self.cookie)?;
+        let look = if self.stage == Stage::Reset || !sys::tcp_info(&socket).is_ok_and(|info| is_whole(&info))
+        {
+            Look::Gone
+        } else {
+            Look::There
+        };
+        Ok(look)
     }
 
     /// Whether its client can still use it.
     pub(super) fn is_open(&self) -> bool {
         !matches!(self.stage, Stage::Ended | Stage::Reset)
+    }
+
+    /// Whether it speaks HTTP/2 and there was no quiet moment to tell its client.
+    pub(super) fn is_busy_http2(&self) -> bool {
+        self.stage == Stage::Watched && self.seen.kind == kind::HTTP2
     }
 
     /// Adds what was done with it.
@@ -287,6 +301,7 @@ pub(super) fn is_open(socket: &Socket) -> bool {
     sys::tcp_info(socket).is_ok_and(|info| [ESTABLISHED, CLOSE_WAIT].contains(&info.tcpi_state))
 }
 
-fn is_established(socket: &Socket) -> bool {
-    sys::tcp_info(socket).is_ok_and(|info| info.tcpi_state == ESTABLISHED)
+/// Whether both sides may still send.
+pub(super) fn is_whole(info: &libc::tcp_info) -> bool {
+    info.tcpi_state == ESTABLISHED
 }

@@ -49,6 +49,11 @@ impl Finder {
         Ok(found.into_iter().filter_map(|one| Some((one.cookie, *held.get(&one.inode)?))).collect())
     }
 
+    /// Where they are.
+    pub(super) fn netns(&self) -> &Netns {
+        &self.netns
+    }
+
     /// The agent's ends of its own connections to the application.
     fn agents(&self) -> anyhow::Result<HashSet<SocketAddr>> {
         // An agent that is gone holds nothing.

@@ -3,10 +3,10 @@
 //! First the responder lets go of its part; then, for the microseconds in which the socket leaves the map, the gate
 //! refuses payload. What comes in between is a new request, for which the responder gets a new part.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
-use httpfault_common::abi::existing::{ONLY_REQUESTS, Watched, state};
+use httpfault_common::abi::existing::ONLY_REQUESTS;
 use tokio::time::timeout;
 
 use super::{
@@ -16,8 +16,13 @@ use super::{
 
 /// How many are asked for at once.
 const BATCH: usize = 64;
-/// How long the responder has to say whether a connection is between two requests.
+/// How long what the responder wrote before may take to go out: its client may read nothing.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
+
+/// How long requests are refused at most so that a connection can be given back, and how long of that answers have to
+/// come out. The client's TCP sends again after 200 ms (RFC 6298 section 2.4, Linux).
+const INSISTING: Duration = Duration::from_millis(500);
+const COMES_TO_REST: Duration = Duration::from_millis(50);
 
 /// How much is done for a connection to come to rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,16 +47,21 @@ impl Care {
         for batch in cookies.chunks(BATCH) {
             self.give_back_batch(batch).await;
         }
+        if patience == Patience::Insisting {
+            let mut gates = self.shared.gates.borrow_mut();
+            self.taken.keys().for_each(|cookie| gates.uncork(*cookie));
+        }
     }
 
     /// Refuses what comes until the answers that are under way are out.
     async fn come_to_rest(&mut self) {
-        let until = take::corked_until() | ONLY_REQUESTS;
+        let until = take::later(INSISTING) | ONLY_REQUESTS;
         for cookie in self.taken.keys() {
             // One that could not be corked may be busy the next time too.
             let _busy = self.shared.gates.borrow_mut().cork(*cookie, until);
         }
-        while take::holds(until) && self.taken.values().any(|taken| !taken.is_at_rest()) {
+        let begun = Instant::now();
+        while begun.elapsed() < COMES_TO_REST && self.taken.values().any(|taken| !taken.is_at_rest()) {
             tokio::time::sleep(Duration::from_millis(1)).await;
             self.hear();
         }
@@ -66,8 +76,7 @@ impl Care {
             let shared = &shared;
             async move {
                 let Some(carrier) = &mut taken.carrier else { return (cookie, taken, Released::AtRest) };
-                let answer = timeout(ANSWER_WITHIN, shared.release(target, cookie)).await;
-                let released = answer.unwrap_or(Released::Busy);
+                let released = shared.release(target, cookie).await;
                 if released == Released::AtRest {
                     // What it wrote before is on its way to the client.
                     let _late = timeout(ANSWER_WITHIN, carrier.ended()).await;
@@ -76,41 +85,28 @@ impl Care {
                 (cookie, taken, released)
             }
         });
-        for (cookie, taken, released) in join_all(answers).await {
+        for (cookie, mut taken, released) in join_all(answers).await {
             match released {
                 Released::AtRest => self.hand_over(cookie, taken),
                 Released::Busy => drop(self.taken.insert(cookie, taken)),
                 // It let go when it was asked before, and the answer came too late.
                 Released::Ended if taken.let_go => {
-                    self.hand_over(cookie, Taken { carrier: None, let_go: false, ..taken });
+                    (taken.carrier, taken.let_go) = (None, false);
+                    self.hand_over(cookie, taken);
                 }
                 // Or its last answer ended the connection, which is told by the next time.
-                Released::Ended => drop(self.taken.insert(cookie, Taken { let_go: true, ..taken })),
+                Released::Ended => {
+                    taken.let_go = true;
+                    self.taken.insert(cookie, taken);
+                }
             }
         }
     }
 
     /// Nothing of it is at the responder.
     fn hand_over(&mut self, cookie: u64, taken: Taken) {
-        let mut gates = self.shared.gates.borrow_mut();
-        let until = take::corked_until();
-        let corked = gates.cork(cookie, until);
-        let rests = |seen: &Watched| corked.is_ok() && seen.captured == taken.got && take::holds(until);
-        let seen = gates.seen(cookie).unwrap_or_default();
-        let mut back = rests(&seen);
-        if back {
-            gates.untake(cookie);
-            // A segment that was accepted before the cork may have been eaten: then it is a request.
-            let now = gates.seen(cookie).unwrap_or(seen);
-            back = now.captured == seen.captured || gates.take(&taken.socket, cookie).is_err();
-            if back {
-                // One whose gate can't be written is let in by its lease.
-                let _by_lease = gates.set(cookie, Watched { state: state::WATCHED, ..now });
-            }
-        }
-        gates.uncork(cookie);
-        drop(gates);
-        if !back {
+        if !taken.untake(cookie, &mut self.shared.gates.borrow_mut()) {
+            // A request came in between, or a part of one.
             self.taken.insert(cookie, taken);
             return;
         }

@@ -11,6 +11,7 @@ use anyhow::{Context as _, ensure};
 use httpfault_common::abi::existing::{HOLE_KEY, note, state};
 use socket2::{SockRef, Socket};
 
+use super::account::{Account, await_landing};
 use crate::datapath::existing::{Gates, Notes};
 
 /// How long the kernel may take for a step that it does at once.
@@ -39,7 +40,9 @@ fn swallow(gates: &mut Gates, notes: &mut Notes) -> anyhow::Result<()> {
     let (client, application) = pair()?;
     let (mut client, mut reader) = (TcpStream::from(client), TcpStream::from(application.try_clone()?));
     let cookie = application.cookie()?;
-    gates.watch(&application, cookie, state::ARMED)?;
+    gates.watch(&application, cookie, state::WATCHED)?;
+    await_landing().context("waiting for what is on its way")?;
+    let account = Account::open(&application, &gates.received()?)?.context("counting what was received")?;
     gates.take(&application, cookie)?;
     client.write_all(REQUEST)?;
     let begun = Instant::now();
@@ -54,6 +57,11 @@ fn swallow(gates: &mut Gates, notes: &mut Notes) -> anyhow::Result<()> {
     let mut buffer = [0; 64];
     reader.set_nonblocking(true)?;
     ensure!(reader.read(&mut buffer).is_err(), "a request reached the application nevertheless");
+    let seen = gates.seen(cookie).context("a connection of its own is not watched")?;
+    ensure!(
+        seen.eaten == REQUEST.len() as u64 && account.covers(seen.eaten, &seen) && !account.covers(0, &seen),
+        "what was let in and what was eaten do not match"
+    );
     gates.untake(cookie);
     gates.unwatch(&application, cookie)?;
     client.write_all(REQUEST)?;

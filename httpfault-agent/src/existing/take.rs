@@ -1,13 +1,13 @@
 //! Taking a connection: from here on its requests go to the responder, and its application sees nothing of them.
 //!
-//! What the socket map must never see is data that is on its way: unread by the application, or accepted while it is
-//! inserted (a reader's position in the stream goes back, and it never reads again). So payload is refused, by
-//! the gate, for the microseconds around it, and the connection must be at rest.
+//! What the socket map must never see is data that is on its way: let in by the gate and not received yet, or received and
+//! unread by the application (a reader's position in the stream goes back, and it never reads again); and a socket must
+//! not leave the map before all that was let in was eaten (it would be gone). So payload is refused, by the gate, for the
+//! microseconds around it, and the connection's [`Account`] must show that nothing is.
 
 use std::{io, time::Duration};
 
-use anyhow::Context as _;
-use httpfault_common::abi::existing::{ONLY_REQUESTS, Watched, state};
+use httpfault_common::abi::existing::{ONLY_REQUESTS, Watched};
 use rustix::{
     fs::{OFlags, fcntl_getfl},
     io::ioctl_fionread,
@@ -15,15 +15,13 @@ use rustix::{
 };
 use socket2::Socket;
 
-use super::{carrier::Carrier, reader};
+use super::{account::Account, carrier::Carrier, connection::is_whole, reader};
 use crate::{clock::boot_ns, datapath::existing::Gates, sockets::Held, sys};
 
 /// How long payload is refused at most while a connection is taken or given back, and what of that must be left when it
 /// is done: this process may have been held up.
-pub(super) const CORK: Duration = Duration::from_millis(50);
+const CORK: Duration = Duration::from_millis(50);
 const CORK_LEFT: Duration = Duration::from_millis(20);
-/// How long a segment takes from the gate to the receive queue, on a processor of its own.
-const LANDING: Duration = Duration::from_micros(50);
 /// How long a connection of a blocking reader must have been quiet, so that no thread is on its way into a read.
 const QUIET_BLOCKING_MS: u32 = 10;
 
@@ -31,6 +29,10 @@ const QUIET_BLOCKING_MS: u32 = 10;
 /// does not take the connection from its client while it is the fault's.
 pub(super) struct Taken {
     pub(super) socket: Socket,
+    account: Account,
+    /// Bytes that its application had received when it was taken, and that had been eaten in earlier rounds.
+    received: u64,
+    eaten_before: u64,
     /// Bytes that came as notes.
     pub(super) got: u64,
     /// To the responder, once there was a request.
@@ -46,11 +48,37 @@ impl Taken {
     pub(super) fn is_at_rest(&self) -> bool {
         self.carrier.as_ref().is_none_or(Carrier::is_at_rest)
     }
+
+    /// Takes it out of the map if all that was let in was eaten, and all that was eaten is known here.
+    pub(super) fn untake(&self, cookie: u64, gates: &mut Gates) -> bool {
+        let until = corked_until();
+        let done = gates.cork(cookie, until).is_ok()
+            && gates.seen_whole(cookie).is_some_and(|seen| self.has_all(&seen))
+            && holds(until);
+        if done {
+            gates.untake(cookie);
+        } else {
+            // Received, and held back by the kernel.
+            look_into(&self.socket);
+        }
+        gates.uncork(cookie);
+        done
+    }
+
+    fn has_all(&self, seen: &Watched) -> bool {
+        let eaten = seen.eaten.saturating_sub(self.eaten_before);
+        eaten == self.got && self.account.covers(self.received + eaten + seen.passed, seen)
+    }
 }
 
 /// When a cork ends that begins now.
 pub(super) fn corked_until() -> u64 {
-    (boot_ns() + u64::try_from(CORK.as_nanos()).unwrap_or(0)) & !ONLY_REQUESTS
+    later(CORK)
+}
+
+/// So long from now, for any payload.
+pub(super) fn later(time: Duration) -> u64 {
+    (boot_ns() + u64::try_from(time.as_nanos()).unwrap_or(0)) & !ONLY_REQUESTS
 }
 
 /// Whether a cork still has enough of its time.
@@ -69,6 +97,7 @@ pub(super) fn take(
     socket: Socket,
     held: Held,
     cookie: u64,
+    account: Account,
     gates: &mut Gates,
 ) -> anyhow::Result<Option<Taken>> {
     // A reader that was preempted in the middle of a read goes on with the position that it knew.
@@ -84,44 +113,38 @@ pub(super) fn take(
     }
     let until = corked_until();
     gates.cork(cookie, until)?;
-    let taken = try_take(&socket, cookie, until, gates, &may);
+    let taken = try_take(&socket, cookie, account, gates, || may() && holds(until));
     gates.uncork(cookie);
-    Ok(taken?.then_some(Taken { socket, got: 0, carrier: None, closed: false, let_go: false }))
+    let Some((received, eaten_before)) = taken? else { return Ok(None) };
+    Ok(Some(Taken {
+        socket,
+        account,
+        received,
+        eaten_before,
+        got: 0,
+        carrier: None,
+        closed: false,
+        let_go: false,
+    }))
 }
 
+/// Of one that is corked; the bytes that it had received, and that had been eaten, when it was taken.
 fn try_take(
     socket: &Socket,
     cookie: u64,
-    corked_until: u64,
+    account: Account,
     gates: &mut Gates,
-    may: &dyn Fn() -> bool,
-) -> anyhow::Result<bool> {
-    let seen = gates.seen(cookie).context("an existing connection is not watched")?;
-    // A segment that the gate let in before the cork may be on its way to the receive queue.
-    let landed = boot_ns() + u64::try_from(LANDING.as_nanos())?;
-    while boot_ns() < landed {
-        std::hint::spin_loop();
+    may: impl Fn() -> bool,
+) -> anyhow::Result<Option<(u64, u64)>> {
+    let Some(seen) = gates.seen_whole(cookie) else { return Ok(None) };
+    // Takes the socket's lock: what waited for it has been received when this is told.
+    let info = sys::tcp_info(socket)?;
+    let received = info.tcpi_bytes_received;
+    if !account.covers(received, &seen) || !is_at_rest(socket, &info, &seen)? || !may() {
+        return Ok(None);
     }
-    let before = sys::tcp_info(socket)?;
-    if !is_at_rest(socket, &before, &seen)? || !may() || !holds(corked_until) {
-        return Ok(false);
-    }
-    gates.set(cookie, Watched { state: state::ARMED, captured: 0, lost: 0, ..seen })?;
-    if let Err(why) = gates.take(socket, cookie) {
-        gates.set(cookie, Watched { state: state::WATCHED, ..seen })?;
-        return Err(why);
-    }
-    // Runs the verdict over what was accepted before the cork and came in between.
-    look_into(socket);
-    let now = gates.seen(cookie).unwrap_or_default();
-    let came = sys::tcp_info(socket)?.tcpi_bytes_received.saturating_sub(before.tcpi_bytes_received);
-    if now.captured == 0 && came > 0 {
-        // It came in between, and the application has it.
-        gates.untake(cookie);
-        gates.set(cookie, Watched { state: state::WATCHED, ..now })?;
-        return Ok(false);
-    }
-    Ok(true)
+    gates.take(socket, cookie)?;
+    Ok(Some((received, seen.eaten)))
 }
 
 /// Whether nothing is unread and the application spoke last.
@@ -136,7 +159,7 @@ fn is_at_rest(socket: &Socket, info: &libc::tcp_info, seen: &Watched) -> io::Res
     let quiet = is_event_loop(socket)
         || info.tcpi_bytes_received == 0
         || info.tcpi_last_data_sent.min(info.tcpi_last_data_recv) >= QUIET_BLOCKING_MS;
-    Ok(answered && quiet && ioctl_fionread(socket)? == 0)
+    Ok(is_whole(info) && answered && quiet && ioctl_fionread(socket)? == 0)
 }
 
 /// A look at what is unread, which takes nothing but makes the kernel hand over what it holds back: after a redirect it

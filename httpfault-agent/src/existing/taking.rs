@@ -2,14 +2,17 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use httpfault_common::{
-    abi::existing::{Watched, note, state},
+    abi::existing::{first, note, state},
     contract::ExistingConnections,
 };
-use tokio::net::UnixStream;
+use socket2::Socket;
+use tokio::{net::UnixStream, task::spawn_blocking};
 
 use super::{
     Care, Told,
+    account::{Account, await_landing},
     carrier::Carrier,
     connection::{Connection, local_of},
     take::{self, Taken},
@@ -29,6 +32,26 @@ impl Care {
     pub(super) fn takes(&self) -> bool {
         // `auto` takes where docs/existing-connections.md shows nothing lost: so far nowhere.
         self.job.mode == ExistingConnections::Take && self.shared.take.is_ok()
+    }
+
+    /// Makes connections that may be taken accountable.
+    pub(super) async fn open_accounts(&mut self, cookies: &[u64]) -> anyhow::Result<()> {
+        // It takes some milliseconds, in which other targets go on.
+        spawn_blocking(await_landing).await?.context("waiting for what is on its way")?;
+        let borrowed = |cookie: &u64| Some((*cookie, self.connections.get(cookie)?.borrow()?));
+        let sockets: Vec<(u64, Socket)> = cookies.iter().filter_map(borrowed).collect();
+        let received = self.shared.gates.borrow().received()?;
+        let open = || {
+            let account = |(cookie, socket)| Some((cookie, Account::open(&socket, &received).ok()??));
+            sockets.into_iter().filter_map(account).collect::<Vec<(u64, Account)>>()
+        };
+        let accounts = self.finder.netns().run(open).context("entering the target's network namespace")?;
+        for (cookie, account) in accounts {
+            if let Some(connection) = self.connections.get_mut(&cookie) {
+                connection.account = Some(account);
+            }
+        }
+        Ok(())
     }
 
     /// Takes what can be taken before the fault counts as on.
@@ -65,9 +88,9 @@ impl Care {
     /// Takes a connection if it is at rest.
     pub(super) fn take(&mut self, cookie: u64) -> bool {
         let Some(connection) = self.connections.get_mut(&cookie) else { return false };
-        let Some(socket) = connection.borrow() else { return false };
+        let Some((socket, account)) = connection.borrow().zip(connection.account) else { return false };
         let mut gates = self.shared.gates.borrow_mut();
-        match take::take(socket, connection.held(), cookie, &mut gates) {
+        match take::take(socket, connection.held(), cookie, account, &mut gates) {
             Ok(Some(taken)) => {
                 connection.was_taken();
                 self.taken.insert(cookie, taken);
@@ -88,12 +111,10 @@ impl Care {
         }
         let mut gates = self.shared.gates.borrow_mut();
         let wanted = if held { state::HELD } else { state::WATCHED };
-        if let Some(seen) = gates.seen(cookie)
-            && [state::HELD, state::WATCHED].contains(&seen.state)
-            && seen.state != wanted
-        {
+        let now = gates.state(cookie);
+        if [state::HELD, state::WATCHED].contains(&now) && now != wanted {
             // One whose gate can't be written goes on as it was.
-            let _as_before = gates.set(cookie, Watched { state: wanted, ..seen });
+            let _as_before = gates.set_state(cookie, wanted);
         }
     }
 
@@ -127,7 +148,8 @@ impl Care {
     fn data(&mut self, cookie: u64, bytes: Vec<u8>) {
         let Some(taken) = self.taken.get_mut(&cookie) else { return };
         taken.got += bytes.len() as u64;
-        if taken.carrier.is_none() {
+        // The responder lets go of one that is idle for long.
+        if taken.carrier.as_ref().is_none_or(Carrier::is_out) {
             taken.carrier = local_of(&taken.socket).and_then(|origin| {
                 let (ours, theirs) = UnixStream::pair().ok()?;
                 self.shared.carry(self.target, cookie, origin, theirs.into_std().ok()?.into());
@@ -159,25 +181,24 @@ impl Care {
     fn client_ended(&mut self, cookie: u64) {
         match self.taken.get_mut(&cookie).map(|taken| &mut taken.carrier) {
             Some(Some(carrier)) => carrier.finish(),
-            Some(None) => {
-                self.taken.remove(&cookie);
-                self.shared.gates.borrow_mut().untake(cookie);
-            }
+            // One that was asked for nothing is the application's again.
+            Some(None) => drop(self.untake(cookie)),
             None => {}
         }
     }
 
+    /// Takes a connection out of the map, if nothing of it is on its way.
+    pub(super) fn untake(&mut self, cookie: u64) -> Option<Taken> {
+        let taken = self.taken.get(&cookie)?;
+        let gone = taken.untake(cookie, &mut self.shared.gates.borrow_mut());
+        if gone { self.taken.remove(&cookie) } else { None }
+    }
+
     /// What came was no request: the application gets it when the client sends it again.
     fn is_foreign(&mut self, cookie: u64) {
-        let mut gates = self.shared.gates.borrow_mut();
-        gates.untake(cookie);
-        if let Some(seen) = gates.seen(cookie) {
-            // One whose gate can't be written is let in by its lease.
-            let _by_lease = gates.set(cookie, Watched { state: state::WATCHED, ..seen });
-        }
-        drop(gates);
-        self.taken.remove(&cookie);
-        if let Some(connection) = self.connections.get_mut(&cookie) {
+        if self.untake(cookie).is_some()
+            && let Some(connection) = self.connections.get_mut(&cookie)
+        {
             connection.is_foreign();
         }
     }
@@ -185,7 +206,10 @@ impl Care {
     /// Looks at a taken connection; false when it is none.
     pub(super) fn look_at_taken(&mut self, cookie: u64) -> bool {
         let Some(Taken { socket, carrier, .. }) = self.taken.get(&cookie) else { return false };
-        let seen = self.shared.gates.borrow().seen(cookie).unwrap_or_default();
+        let gates = self.shared.gates.borrow();
+        let seen = gates.seen(cookie).unwrap_or_default();
+        let is_foreign = seen.first == first::FOREIGN && seen.round == gates.round(cookie);
+        drop(gates);
         let carrier = carrier.as_ref();
         if carrier.is_some_and(Carrier::is_awaiting) {
             take::look_into(socket);
@@ -197,6 +221,8 @@ impl Care {
         let broken = seen.lost > 0 || !super::connection::is_open(socket);
         if broken && let Some(taken) = self.taken.remove(&cookie) {
             self.end_taken(cookie, &taken);
+        } else if is_foreign {
+            self.is_foreign(cookie);
         }
         true
     }

@@ -11,10 +11,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use httpfault_common::{
-    abi::existing::Leases,
-    contract::{ExistingConnections, ExperimentId},
-};
+use httpfault_common::contract::{ExistingConnections, ExperimentId};
 use rustix::process::{PidfdFlags, getppid, pidfd_open, setsid};
 use tokio::{
     io::{Interest, unix::AsyncFd},
@@ -29,16 +26,16 @@ use super::{
     message::{Order, Progress, Report},
 };
 use crate::{
-    clock::boot_ns,
     datapath::existing::{Gates, Notes},
     existing::{self, Released, Request, Shared, Stage, Tally, Told, self_test},
     state,
     sys::{self, SharedWord},
 };
 
-/// How long gates refuse anything without a beat of the keeper.
-const LEASE: Duration = Duration::from_secs(1);
+/// How often the lease of the gates is renewed, a second each time.
 const BEAT: Duration = Duration::from_millis(250);
+/// Its place before others that want a processor. It needs one for microseconds.
+const NICE: i32 = -10;
 /// How long the agent's process may take to be gone after its end of the channel is.
 const AGENT_GONE: Duration = Duration::from_secs(10);
 
@@ -53,6 +50,7 @@ pub(crate) fn run(end: End) -> ExitCode {
 
 fn try_run(End { descriptor, agent, agent_until }: End) -> anyhow::Result<()> {
     setsid().context("leaving the agent's session")?;
+    take_precedence();
     // An inherited pipe would keep the SSM command open for as long as the keeper lives.
     let null = File::options().read(true).write(true).open("/dev/null")?;
     rustix::stdio::dup2_stdin(&null)?;
@@ -74,6 +72,14 @@ fn try_run(End { descriptor, agent, agent_until }: End) -> anyhow::Result<()> {
         desk.experiment.map_or(Ok(()), |experiment| sweep(&experiment))?;
         ended
     })
+}
+
+/// What this process looks after asks for processors all the time on a busy host, and would have to wait for it.
+fn take_precedence() {
+    // Without CAP_SYS_NICE it has none.
+    let _refused = rustix::process::setpriority_process(None, NICE);
+    // Where every session has its share of the processors (CONFIG_SCHED_AUTOGROUP), the session's place counts.
+    let _no_shares = std::fs::write("/proc/self/autogroup", NICE.to_string());
 }
 
 /// Removes what a killed agent left on disk.
@@ -236,9 +242,8 @@ fn gates(mode: ExistingConnections) -> anyhow::Result<(Gates, Notes, Result<(), 
     }
     match Gates::load(true) {
         Ok((mut gates, mut notes)) => {
-            // For the test that takes a connection.
-            let until = boot_ns() + u64::try_from(LEASE.as_nanos())?;
-            gates.renew(Leases { keeper_until_ns: until, agent_until_ns: until })?;
+            // For the test that takes a connection: no agent is asked.
+            gates.renew(u64::MAX)?;
             let take = self_test::prepare(&mut gates, &mut notes).map_err(|why| because(&why));
             Ok((gates, notes, take))
         }
@@ -294,10 +299,8 @@ async fn keep_beating(
     }
 }
 
-/// Renews the lease of the gates; the agent's part of it is what the agent says.
 fn beat(shared: &Shared, agent_until: &SharedWord) -> anyhow::Result<()> {
-    let keeper_until_ns = boot_ns() + u64::try_from(LEASE.as_nanos())?;
     let agent_until_ns = agent_until.get();
     shared.agent_until.set(agent_until_ns);
-    shared.gates.borrow_mut().renew(Leases { keeper_until_ns, agent_until_ns })
+    shared.gates.borrow_mut().renew(agent_until_ns)
 }

@@ -3,17 +3,22 @@
 
 /// Names of the programs in the object.
 pub mod program {
+    /// The gate where nothing is taken.
     pub const GATE: &str = "httpfault_gate";
+    /// The gate that counts what it lets in, where connections may be taken. Linux 5.12 or later.
+    pub const COUNTING_GATE: &str = "httpfault_count";
     pub const VERDICT: &str = "httpfault_take";
+    /// Tells how far TCP has received on a connection; run by `BPF_PROG_TEST_RUN` on a [`super::Question`].
+    pub const RECEIVED: &str = "httpfault_rcvd";
 }
 
 /// Names of the maps in the object. Keys are socket cookies (`SO_COOKIE`).
 pub mod map {
-    /// `HashMap<u64, Watched>`: what is known of a connection, and what may happen to what its client sends.
+    /// `HashMap<u64, Watched>`: what was seen of a connection. The keeper makes an entry and never writes it again, so
+    /// nothing that the programs note is overwritten.
     pub const WATCHED: &str = "WATCHED";
-    /// `HashMap<u64, u64>`: until when the payload of a connection is refused, nanoseconds of `CLOCK_BOOTTIME`, with
-    /// [`super::ONLY_REQUESTS`]. Only the keeper writes it, so that nothing the programs note is overwritten.
-    pub const CORKS: &str = "CORKS";
+    /// `HashMap<u64, Order>`: what is to happen to what a connection's client sends. Only the keeper writes it.
+    pub const ORDERS: &str = "ORDERS";
     /// `SockHash<u64>`: the connections that are taken; the verdict is attached to this map.
     pub const TAKEN: &str = "TAKEN";
     /// `SockHash<u64>`, one entry: a socket that takes nothing any more, see [`super::HOLE_KEY`].
@@ -24,8 +29,15 @@ pub mod map {
     pub const LEASES: &str = "LEASES";
 }
 
-/// Set in a value of [`map::CORKS`]: only payload that begins a request is refused.
+/// Set in [`Order::corked_until_ns`]: only payload that begins a request is refused, and what follows it.
 pub const ONLY_REQUESTS: u64 = 1;
+
+/// How long the verdict goes on eating when the keeper has not renewed its lease: it may be waiting for a processor. What
+/// it passes instead could be lost when the connection is given back.
+pub const EATS_ON_NS: u64 = 5_000_000_000;
+
+/// Set in a sequence number that a [`Watched`] has: there is one.
+pub const THERE_IS: u64 = 1 << 32;
 
 /// Most connections that are watched at once.
 pub const MAX_WATCHED: u32 = 65_536;
@@ -38,20 +50,38 @@ pub const SHORT_PIECE: usize = 512;
 /// `SK_DROP` would wake the application's reader, whose blocking recv() then returns EAGAIN.
 pub const HOLE_KEY: u64 = 0;
 
-/// [`Watched::state`].
+/// What is to happen to what a connection's client sends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Order {
+    /// Until when payload is refused, nanoseconds of `CLOCK_BOOTTIME`, with [`ONLY_REQUESTS`].
+    pub corked_until_ns: u64,
+    /// [`state`]
+    pub state: u32,
+    /// How often the connection was taken: what was seen in an earlier round says nothing.
+    pub round: u32,
+}
+
+/// [`Order::state`].
 pub mod state {
     /// Everything passes; what passes is noted.
     pub const WATCHED: u32 = 0;
     /// The next payload is refused and told, so that the connection can be reset before the application sees it.
     pub const TO_RESET: u32 = 1;
-    /// Taken, nothing seen: the first payload decides. Refused unless it begins a request.
-    pub const ARMED: u32 = 2;
-    /// Taken: a request was seen, everything goes to the keeper.
-    pub const CAPTURED: u32 = 3;
-    /// Taken, but the first payload was no request: refused (the client sends it again) until it was given back.
-    pub const FOREIGN: u32 = 4;
-    /// Payload that begins a request is refused (the client sends it again), so that the connection comes to rest.
-    pub const HELD: u32 = 5;
+    /// Taken: what the gate lets in goes to the keeper. See [`super::first`].
+    pub const TAKEN: u32 = 2;
+    /// Payload that begins a request is refused (the client sends it again), and what follows it, so that the connection comes to rest.
+    pub const HELD: u32 = 3;
+}
+
+/// [`Watched::first`].
+pub mod first {
+    /// Nothing seen: the next payload decides.
+    pub const NOTHING: u32 = 0;
+    /// It began a request: everything goes to the keeper.
+    pub const REQUEST: u32 = 1;
+    /// It was no request: it is refused (the client sends it again) until the connection was given back.
+    pub const FOREIGN: u32 = 2;
 }
 
 /// [`Watched::kind`], from the first bytes of the latest payload that could be told.
@@ -69,10 +99,21 @@ pub mod kind {
     pub const OTHER: u32 = 5;
 }
 
-/// One existing connection. The programs write it; the keeper replaces it as a whole, and only while it is corked.
+/// One existing connection, as the programs saw it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(C)]
 pub struct Watched {
+    /// Payload that [`program::COUNTING_GATE`] began to decide about, and has decided about. It begins before it reads the
+    /// order. So when the keeper has written an order and then sees that as many were decided about as were begun,
+    /// `admitted` has all that was let in on an earlier order.
+    pub begun: u64,
+    pub decided: u64,
+    /// Where the payload ends that was let in furthest, as a sequence number (RFC 9293 section 3.4), and [`THERE_IS`].
+    /// Only [`program::COUNTING_GATE`] tells.
+    pub admitted: u64,
+    /// Where a request begins that was refused so that the connection comes to rest, and [`THERE_IS`]. What follows it is
+    /// refused too: TCP would keep it, as a part that came too early.
+    pub held: u64,
     /// When payload last came in.
     pub payload_ns: u64,
     /// Segments with payload that came in and were not refused.
@@ -82,19 +123,22 @@ pub struct Watched {
     /// Segments with payload that were refused.
     pub refused: u64,
     /// Bytes that went to the keeper instead of the application.
-    pub captured: u64,
+    pub eaten: u64,
     /// Bytes that went to nobody, because [`map::NOTES`] was full: the connection can only be reset.
     pub lost: u64,
     /// Bytes that the verdict gave to the application, because the keeper had stopped.
     pub passed: u64,
-    /// [`state`]
-    pub state: u32,
     /// [`kind`]
     pub kind: u32,
     /// Acknowledgement number of the last payload: how much of the answers its sender had when it sent.
     pub payload_ack: u32,
     /// Acknowledgement number of the last segment.
     pub ack: u32,
+    /// The round of the connection's [`Order`] that `first` is about.
+    pub round: u32,
+    /// [`first`]
+    pub first: u32,
+    pub reserved: u32,
 }
 
 /// Until when something may be done to what clients send, nanoseconds of `CLOCK_BOOTTIME`.
@@ -107,13 +151,30 @@ pub struct Leases {
     pub agent_until_ns: u64,
 }
 
+/// Which connection is asked about, and the answer. Addresses and ports in network order, as its client's segments have
+/// them (`struct bpf_sock_tuple`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(C)]
+pub struct Question {
+    /// 1 for the addresses of IPv6.
+    pub v6: u32,
+    /// 1 when there is such a connection.
+    pub answered: u32,
+    /// The sequence number that is expected next (`RCV.NXT` of RFC 9293 section 3.3.1).
+    pub next: u32,
+    pub tuple: [u32; 9],
+}
+
+/// Where the question begins in the packet that the program is run on: after what stands for an Ethernet header.
+pub const QUESTION_AT: usize = 14;
+
 /// [`Note::what`].
 pub mod note {
     /// `length` bytes of a request follow.
     pub const DATA: u32 = 1;
     /// The client closed its side.
     pub const END: u32 = 2;
-    /// A payload was refused: no request on an armed connection, or anything on one that is to be reset.
+    /// A payload was refused: no request on a taken connection, or anything on one that is to be reset.
     pub const REFUSED: u32 = 3;
 }
 
@@ -129,7 +190,9 @@ pub struct Note {
 }
 
 const _: () = {
-    assert!(size_of::<Watched>() == 72);
+    assert!(size_of::<Watched>() == 112);
+    assert!(size_of::<Order>() == 16);
+    assert!(size_of::<Question>() == 48);
     assert!(size_of::<Leases>() == 16);
     assert!(size_of::<Note>() == 16);
 };
@@ -142,6 +205,8 @@ mod pod {
     )]
     // SAFETY: repr(C), only integers, no padding (asserted above): every bit pattern is valid.
     unsafe impl aya::Pod for super::Watched {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for super::Order {}
     // SAFETY: as above.
     unsafe impl aya::Pod for super::Leases {}
 }

@@ -7,12 +7,12 @@ use aya_ebpf::{
     maps::{Array, HashMap, RingBuf, SockHash},
     programs::SkBuffContext,
 };
-use httpfault_common::abi::existing::{Leases, MAX_WATCHED, NOTES_BYTES, Note, ONLY_REQUESTS, Watched};
+use httpfault_common::abi::existing::{EATS_ON_NS, Leases, MAX_WATCHED, NOTES_BYTES, Note, Order, Watched};
 
 #[map]
 pub(crate) static WATCHED: HashMap<u64, Watched> = HashMap::with_max_entries(MAX_WATCHED, BPF_F_NO_PREALLOC);
 #[map]
-pub(crate) static CORKS: HashMap<u64, u64> = HashMap::with_max_entries(MAX_WATCHED, BPF_F_NO_PREALLOC);
+pub(crate) static ORDERS: HashMap<u64, Order> = HashMap::with_max_entries(MAX_WATCHED, BPF_F_NO_PREALLOC);
 #[map]
 pub(crate) static TAKEN: SockHash<u64> = SockHash::with_max_entries(MAX_WATCHED, 0);
 #[map]
@@ -37,12 +37,17 @@ pub(crate) fn alive() -> (bool, bool) {
     LEASES.get(0).map_or((false, false), |lease| (now < lease.keeper_until_ns, now < lease.agent_until_ns))
 }
 
-/// Whether a payload of a connection is refused for the moment.
+/// Whether the keeper takes care of what is eaten, though it may be late.
 #[inline(always)]
-pub(crate) fn is_corked(cookie: u64, begins_request: bool) -> bool {
-    // SAFETY: a torn u64 can only be read while the keeper writes, and decides about one segment.
-    unsafe { CORKS.get(cookie) }
-        .is_some_and(|until| now() < *until && (begins_request || *until & ONLY_REQUESTS == 0))
+pub(crate) fn eats() -> bool {
+    LEASES.get(0).is_some_and(|lease| now() < lease.keeper_until_ns + EATS_ON_NS)
+}
+
+/// What is to happen to a connection.
+#[inline(always)]
+pub(crate) fn order(cookie: u64) -> Option<Order> {
+    // SAFETY: the map returned a valid pointer, and an entry is replaced, not written to.
+    unsafe { ORDERS.get(cookie) }.copied()
 }
 
 /// `CLOCK_BOOTTIME`.

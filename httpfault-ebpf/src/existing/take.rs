@@ -7,7 +7,7 @@ use aya_ebpf::{
 };
 use httpfault_common::abi::existing::{HOLE_KEY, Note, PIECE, SHORT_PIECE, Watched, note};
 
-use crate::maps::{HOLE, NOTES, alive, tell, watched};
+use crate::maps::{HOLE, NOTES, eats, tell, watched};
 
 /// Pieces of the longest buffer: 256 KB, more than the kernel makes.
 const MOST_PIECES: u32 = 64;
@@ -30,12 +30,12 @@ pub(crate) fn take(ctx: &SkBuffContext) -> u32 {
         tell(cookie, note::END);
         return SK_DROP;
     }
-    if !alive().0 {
+    if !eats() {
         // Nobody reads the notes. What is passed reaches the application through the socket map's own queue.
         connection.passed += u64::from(length);
         return SK_PASS;
     }
-    connection.captured += u64::from(length);
+    connection.eaten += u64::from(length);
     hand_over(ctx, cookie, connection, length);
     HOLE.redirect_skb(ctx, HOLE_KEY, 0) as u32
 }
