@@ -185,8 +185,13 @@ async fn receive(channel: Arc<Channel>, keeper: std::sync::Weak<Inner>) {
             }
             Ok(Some((Report::Carry { .. }, None))) => log::warn!("the keeper sent no stream"),
             Ok(Some((Report::Release { target, connection }, _))) => {
-                if let Some(target) = targets().get(&target) {
-                    let _given_up = target.for_responder.send(ForResponder::Release { connection });
+                let asked = targets().get(&target).is_some_and(|target| {
+                    target.for_responder.send(ForResponder::Release { connection }).is_ok()
+                });
+                if !asked {
+                    // A fault that was given up serves nothing. A keeper that is gone needs no answer.
+                    let order = Order::Released { connection, released: Released::Ended };
+                    let _gone = inner.orders.send(order);
                 }
             }
             Ok(Some((Report::Warning(text), _))) => log::warn!("{text}"),
