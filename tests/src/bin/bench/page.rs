@@ -123,6 +123,10 @@ const PROXIED: &str = "
 With `--percent 50` every other request gets the fault; the others, and all with `--percent 0`, go to the application.
 With `--modify-response-body false` all go there, and the status of the answers is replaced. CPU is the proxy's own,
 without the application's.
+
+HAProxy keeps connections to the application and uses them for every client. The agent opens one for each client's, so
+that the application sees connections come and go as it does without a fault: where each client connection has one
+request, that is a second connection for each response.
 ";
 const MOMENTS: &str = "
 One client asks all the time, on a connection for each request, 0.2 ms after the last answer. *On* is from the start of
