@@ -24,7 +24,7 @@ use httpfault_common::{
 use socket2::Socket;
 
 use crate::{cgroup::Cgroup, netns::Netns, scope::Scope};
-pub(crate) use bpf::LeaseWords;
+pub(crate) use bpf::{LeaseWords, Sent};
 use object::{NEW_CONNECTIONS, Object};
 
 /// Oldest kernel with every program type, helper and attach point that is used.
@@ -48,6 +48,13 @@ pub(crate) struct Responders {
     pub(crate) v6: Option<Socket>,
 }
 
+impl Responders {
+    /// For the process that accepts.
+    pub(crate) fn into_descriptors(self) -> impl Iterator<Item = OwnedFd> {
+        [self.v4, self.v6].into_iter().flatten().map(OwnedFd::from)
+    }
+}
+
 /// The loaded programs of one target. Dropping it detaches every hook that is a link.
 pub(crate) struct Datapath {
     object: Object,
@@ -55,16 +62,6 @@ pub(crate) struct Datapath {
     logger: Option<aya_log::EbpfLogger<&'static dyn log::Log>>,
     counters: PerCpuArray<MapData, u64>,
     probe: Array<MapData, Peer>,
-}
-
-/// Knows which in-task clients were sent to the responder.
-pub(crate) struct Clients(HashMap<MapData, u64, Peer>);
-
-impl Clients {
-    /// Whether the socket with this cookie was.
-    pub(crate) fn contains(&self, cookie: u64) -> bool {
-        self.0.get(&cookie, 0).is_ok()
-    }
 }
 
 /// Values of the kernel counters, by `abi::counter` index.
@@ -165,9 +162,9 @@ impl Datapath {
         LeaseWords::map(self.object.descriptor(map::LEASE)?).context("mapping the lease")
     }
 
-    /// The in-task clients that the kernel programs have sent to the responder.
-    pub(crate) fn clients(&self) -> anyhow::Result<Clients> {
-        Ok(Clients(self.object.map(map::REDIRECTED)?))
+    /// The map of the in-task clients that the kernel programs have sent to the responder, see [`Sent`].
+    pub(crate) fn sent(&self) -> anyhow::Result<OwnedFd> {
+        self.object.descriptor(map::SENT)?.try_clone().context("copying a descriptor")
     }
 
     /// Names the agent's own probe connection, which is steered although it comes from inside; `None` forgets it.

@@ -75,8 +75,8 @@ pub(crate) struct Job {
     pub(crate) scope: Scope,
     pub(crate) port: u16,
     pub(crate) mode: ExistingConnections,
-    /// Whose own connections are never touched.
-    pub(crate) agent: u32,
+    /// The processes whose own connections are never touched.
+    pub(crate) agents: Vec<u32>,
 }
 
 /// What the agent wants next.

@@ -1,9 +1,10 @@
 //! The fault at one target, from the first socket to the last: made, proved, kept alive, ended.
 
 mod listen;
-mod upstream;
 
 use std::{
+    iter,
+    net::SocketAddr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -13,7 +14,7 @@ use httpfault_common::{
     abi::counter,
     contract::{Counters, InjectedTarget, Outcome, Problem, RunSpec, TargetReport},
 };
-use httpfault_responder::{Config, Destination, FinishReport, Limits, Responder};
+use httpfault_responder::FinishReport;
 use tokio::{
     io::{Interest, unix::AsyncFd},
     task::{block_in_place, spawn_blocking},
@@ -28,9 +29,10 @@ use crate::{
     existing::{Job, Tally},
     keeper::{Existing, Keeper},
     lease::{Heart, Lease},
-    netns::SocketMaker,
     preflight::Target,
-    probe, sockets, sys,
+    probe,
+    responder::{Place, Responder},
+    sockets, sys,
 };
 
 /// How long open connections have to end after the hooks are off.
@@ -43,7 +45,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 pub(crate) struct Fault {
     target: Target,
     datapath: Arc<Mutex<Datapath>>,
-    responder: Responder,
+    responder: Place,
     lease: Arc<Lease>,
     deadline: Deadline,
     gone: AsyncFd<std::os::fd::OwnedFd>,
@@ -57,16 +59,18 @@ pub(crate) struct Run {
     pub(crate) spec: Arc<RunSpec>,
     pub(crate) heart: Arc<Heart>,
     pub(crate) keeper: Keeper,
+    pub(crate) responder: Responder,
     pub(crate) log_steering: bool,
     /// Cancelled when the run is to end before everything is injected.
     pub(crate) stop: CancellationToken,
 }
 
-/// What proving the fault takes.
+/// What stands before the first hook.
 struct Prepared {
-    sockets: SocketMaker,
+    target: Target,
     responders: Responders,
-    token: String,
+    datapath: Datapath,
+    gone: AsyncFd<std::os::fd::OwnedFd>,
 }
 
 /// Why a fault is over while the others go on.
@@ -77,6 +81,8 @@ pub(crate) enum Over {
     Gone,
     /// Its lease ran out before it was renewed.
     Lapsed,
+    /// The process that answers requests has ended.
+    Unanswered,
 }
 
 /// What is left of a fault that has ended.
@@ -87,9 +93,9 @@ pub(crate) struct Ended {
 
 impl Fault {
     /// Puts the fault on and proves it. On an error everything that was done is undone again.
-    pub(crate) async fn inject(target: Target, run: &Run) -> Result<Self, InjectedTarget> {
+    pub(crate) async fn inject(target: Target, place: Place, run: &Run) -> Result<Self, InjectedTarget> {
         let report = target.report();
-        Self::try_inject(target, run).await.map_err(|why| {
+        Self::try_inject(target, place, run).await.map_err(|why| {
             let problem = Problem {
                 subject: report.target.clone(),
                 problem: format!("{why:#}"),
@@ -99,13 +105,37 @@ impl Fault {
         })
     }
 
-    async fn try_inject(target: Target, run: &Run) -> anyhow::Result<Self> {
-        let existing = run.keeper.find(job(&target, &run.spec)).await?;
+    async fn try_inject(target: Target, place: Place, run: &Run) -> anyhow::Result<Self> {
+        let mut existing = run.keeper.find(job(&target, run)).await?;
         let preparing = run.clone();
-        let prepared = spawn_blocking(move || Self::prepare(target, existing, &preparing));
-        let (mut fault, prepared) = prepared.await.context("the injection was abandoned")??;
+        let prepared = spawn_blocking(move || Prepared::prepare(target, &preparing));
+        let Prepared { target, responders, datapath, gone } =
+            prepared.await.context("the injection was abandoned")??;
+        // Ready before steering: the sockets listen and the scope is written before the first hook is attached.
+        let token = format!("{:032x}", fastrand::u128(..));
+        let destinations = probe::destinations(
+            &target.scope,
+            run.spec.port,
+            responders.v4.is_some(),
+            responders.v6.is_some(),
+        );
+        place
+            .start(responders.into_descriptors(), datapath.sent()?, &target.scope, &token)
+            .await
+            .context("starting the responder")?;
+        existing.serve_with(place.adopter());
+        let mut fault = Self {
+            target,
+            lease: run.heart.lease(datapath.lease()?, place.stats()),
+            datapath: Arc::new(Mutex::new(datapath)),
+            responder: place,
+            deadline: Deadline::after(Duration::from_secs(run.spec.duration_secs)),
+            gone,
+            existing,
+            spec: Arc::clone(&run.spec),
+        };
         let proved = tokio::select! {
-            proved = fault.steer(run, &prepared) => proved,
+            proved = fault.steer(destinations, &token) => proved,
             () = run.stop.cancelled() => Err(anyhow!("the run was ended while it was being injected")),
         };
         if let Err(why) = proved {
@@ -115,62 +145,17 @@ impl Fault {
         Ok(fault)
     }
 
-    /// Everything before the first hook. It waits for threads and the kernel, so it runs where nothing else waits.
-    fn prepare(target: Target, existing: Existing, run: &Run) -> anyhow::Result<(Self, Prepared)> {
-        let spec = &*run.spec;
-        ensure!(!run.stop.is_cancelled(), "the run was ended before it was injected");
-        let gone = sys::async_fd(target.process.watch()?, Interest::READABLE)?;
-        let responders = listen::bind(&target.netns, spec.proxy_port)?;
-        let maker = target.netns.socket_maker().context("entering the target's network namespace")?;
-        let datapath = load(&target, run, &responders)?;
-        let lookup = sockets::Lookup::new(&target.netns).context("asking about sockets of the namespace")?;
-        let token = format!("{:032x}", fastrand::u128(..));
-        let config = Config {
-            fault: spec.fault.clone(),
-            experiment_id: spec.experiment_id.clone(),
-            destination: Destination {
-                port: spec.port,
-                proxy_port: spec.proxy_port,
-                loopback4: target.scope.inside4,
-                loopback6: target.scope.inside6,
-            },
-            upstream: Arc::new(upstream::InNamespace::new(maker.clone(), datapath.clients()?, lookup)),
-            probe_token: token.clone(),
-            limits: Limits::default(),
-        };
-        // Ready before steering: the sockets listen and the scope is written before the first hook is attached.
-        let responder = httpfault_responder::start(listen::accepting(&responders)?, config)
-            .context("starting the responder")?;
-        let lease = run.heart.lease(datapath.lease()?, responder.stats());
-        let mut existing = existing;
-        existing.serve_with(responder.adopter());
-        let fault = Self {
-            target,
-            datapath: Arc::new(Mutex::new(datapath)),
-            responder,
-            lease,
-            deadline: Deadline::after(Duration::from_secs(spec.duration_secs)),
-            gone,
-            existing,
-            spec: Arc::clone(&run.spec),
-        };
-        Ok((fault, Prepared { sockets: maker, responders, token }))
-    }
-
     /// From the commit point, the first hook, to the proof.
-    async fn steer(&mut self, run: &Run, prepared: &Prepared) -> anyhow::Result<()> {
-        let spec = &*run.spec;
-        let Prepared { sockets, responders, token } = prepared;
+    async fn steer(&mut self, destinations: Vec<SocketAddr>, token: &str) -> anyhow::Result<()> {
         // Its time counts from here, not from when the run began.
-        self.deadline = Deadline::after(Duration::from_secs(spec.duration_secs));
+        self.deadline = Deadline::after(Duration::from_secs(self.spec.duration_secs));
         self.lease.set_deadline(self.deadline.boot_ns);
         block_in_place(|| self.datapath().attach(&self.target.netns, &self.target.client_cgroups))?;
 
-        let (v4, v6) = (responders.v4.is_some(), responders.v6.is_some());
-        let expected = probe::Expected { status: spec.fault.status, token };
-        for destination in probe::destinations(&self.target.scope, spec.port, v4, v6) {
-            let mut announce = |local| self.datapath().set_probe(Some(local));
-            let socket = probe::prepare(sockets, destination, &mut announce).await?;
+        let expected = probe::Expected { status: self.spec.fault.status, token };
+        for destination in destinations {
+            let announce = |local| self.datapath().set_probe(Some(local));
+            let socket = block_in_place(|| probe::prepare(&self.target.netns, destination, announce))?;
             let answered = probe::ask(socket, destination, &expected).await;
             // Forgotten before anything else, so that nobody can use it.
             self.datapath().set_probe(None)?;
@@ -200,6 +185,7 @@ impl Fault {
     /// Returns when there is a reason to end it.
     pub(crate) async fn over(&self) -> Over {
         tokio::select! {
+            () = self.responder.gone() => Over::Unanswered,
             () = self.lease.lapsed() => Over::Lapsed,
             () = tokio::time::sleep(self.deadline.remaining()) => Over::Deadline,
             // A pidfd becomes readable when its process ends; an error here can only mean that it can't be watched.
@@ -252,11 +238,10 @@ impl Fault {
         self.responder.leave();
         // A listener that closes resets the handshakes that are on their way to it.
         let _at_most = timeout(HANDSHAKES, self.handshakes_over()).await;
-        let stats = self.responder.stats();
         let finished = self.responder.finish(GRACE).await;
 
         let mut counters = kernel_side;
-        stats.fill(&mut counters);
+        self.responder.stats().fill(&mut counters);
         let existing = self.existing.tally();
         existing.fill(&mut counters);
         let outcome = if counters.faulted > 0 { Outcome::Faulted } else { Outcome::NoTraffic };
@@ -265,8 +250,9 @@ impl Fault {
         } else {
             Vec::new()
         };
-        let report = TargetReport { target: self.target.label, outcome, counters, causes, error: None };
-        let mut warnings = cut(&report.target, &finished);
+        let report =
+            TargetReport { target: self.target.label.clone(), outcome, counters, causes, error: None };
+        let mut warnings = cut(&report.target, finished, self.responder.stats().open_connections());
         warnings.extend(of_existing(&report.target, &existing, settled));
         Ended { warnings, report }
     }
@@ -284,7 +270,10 @@ impl Fault {
 }
 
 /// Connections that had to be cut, because the responder that carried them ends.
-fn cut(target: &str, finished: &FinishReport) -> Vec<String> {
+fn cut(target: &str, finished: Option<FinishReport>, open: u64) -> Vec<String> {
+    let Some(finished) = finished else {
+        return vec![format!("{target}: {open} connection(s) were cut, because what served them has ended")];
+    };
     let kinds = [
         (finished.cut_passing, "that were passed through to the application (TLS, not HTTP, upgraded)"),
         (finished.cut_serving, "in the middle of a response"),
@@ -326,14 +315,26 @@ fn of_existing(target: &str, tally: &Tally, settled: anyhow::Result<()>) -> Vec<
 }
 
 /// What the keeper does about the connections that the target's clients hold.
-fn job(target: &Target, spec: &RunSpec) -> Job {
+fn job(target: &Target, run: &Run) -> Job {
+    let spec = &*run.spec;
     Job {
         pid: target.process.pid,
         cgroup: target.cgroup.clone(),
         scope: target.scope.clone(),
         port: spec.port,
         mode: spec.existing_connections,
-        agent: std::process::id(),
+        agents: iter::once(std::process::id()).chain(run.responder.pid()).collect(),
+    }
+}
+
+impl Prepared {
+    /// Everything before the responder. It waits for threads and the kernel, so it runs where nothing else waits.
+    fn prepare(target: Target, run: &Run) -> anyhow::Result<Self> {
+        ensure!(!run.stop.is_cancelled(), "the run was ended before it was injected");
+        let gone = sys::async_fd(target.process.watch()?, Interest::READABLE)?;
+        let responders = listen::bind(&target.netns, run.spec.proxy_port)?;
+        let datapath = load(&target, run, &responders)?;
+        Ok(Self { target, responders, datapath, gone })
     }
 }
 

@@ -5,7 +5,6 @@
 //! the application, and the state on disk, do not. The keeper notices the agent's end, lets go of the connections and
 //! sweeps. It is forked before any thread exists, so that nothing is shared but a socket pair.
 
-mod channel;
 mod message;
 mod process;
 
@@ -22,18 +21,17 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use httpfault_common::contract::ExperimentId;
-use httpfault_responder::{Adopted, Adopter, Ending};
 use tokio::{
-    net::UnixStream,
     sync::{mpsc, watch},
     time::timeout,
 };
 
 use crate::{
+    channel::{self, Channel},
     existing::{Job, Released, Stage, Tally},
+    responder::Adopter,
     sys::{self, SharedWord},
 };
-use channel::Channel;
 use message::{Order, Progress, Report};
 pub(crate) use process::run;
 
@@ -45,17 +43,19 @@ const SETTLE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Which of the two processes this is.
 pub(crate) enum Fork {
-    Agent(End),
+    /// The agent's end of the channel between them.
+    Agent(OwnedFd),
     Keeper(End),
 }
 
-/// One end of the channel between them.
+/// The keeper's end of the channel between them.
 pub(crate) struct End {
     descriptor: OwnedFd,
-    /// The agent, for the keeper.
     agent: rustix::process::Pid,
     /// Until when the agent lives, as it says, `CLOCK_BOOTTIME` in nanoseconds.
     agent_until: SharedWord,
+    /// The responder, which may not stay when the agent is gone.
+    responder: OwnedFd,
 }
 
 /// The agent's side.
@@ -65,7 +65,6 @@ pub(crate) struct Keeper(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     orders: mpsc::UnboundedSender<Order>,
-    agent_until: SharedWord,
     targets: Mutex<HashMap<u32, Target>>,
     next: AtomicU32,
 }
@@ -94,15 +93,12 @@ pub(crate) struct Existing {
 }
 
 /// Makes two processes of this one. No thread may exist yet.
-pub(crate) fn fork() -> anyhow::Result<Fork> {
+pub(crate) fn fork(agent_until: SharedWord, responder: OwnedFd) -> anyhow::Result<Fork> {
     let (ours, its) = channel::pair().context("making the keeper's channel")?;
     let agent = rustix::process::getpid();
-    let agent_until = SharedWord::new().context("making the agent's sign of life")?;
-    let end = |descriptor| End { descriptor, agent, agent_until };
-    Ok(if sys::fork().context("starting the keeper")? {
-        Fork::Keeper(end(its))
-    } else {
-        Fork::Agent(end(ours))
+    Ok(match sys::fork().context("starting the keeper")? {
+        None => Fork::Keeper(End { descriptor: its, agent, agent_until, responder }),
+        Some(_keeper) => Fork::Agent(ours),
     })
 }
 
@@ -110,23 +106,13 @@ pub(crate) fn fork() -> anyhow::Result<Fork> {
 
 impl Keeper {
     /// Begins to talk to the keeper. Must be called inside a Tokio runtime.
-    pub(crate) fn connect(end: End) -> anyhow::Result<Self> {
-        let channel = Arc::new(Channel::new(end.descriptor).context("opening the keeper's channel")?);
+    pub(crate) fn connect(channel: OwnedFd) -> anyhow::Result<Self> {
+        let channel = Arc::new(Channel::new(channel).context("opening the keeper's channel")?);
         let (orders, outbox) = mpsc::unbounded_channel();
-        let keeper = Self(Arc::new(Inner {
-            orders,
-            agent_until: end.agent_until,
-            targets: Mutex::default(),
-            next: AtomicU32::new(0),
-        }));
+        let keeper = Self(Arc::new(Inner { orders, targets: Mutex::default(), next: AtomicU32::new(0) }));
         tokio::spawn(send(Arc::clone(&channel), outbox));
         tokio::spawn(receive(channel, Arc::downgrade(&keeper.0)));
         Ok(keeper)
-    }
-
-    /// The agent lives and makes progress until then, `CLOCK_BOOTTIME` in nanoseconds.
-    pub(crate) fn set_alive_until(&self, boot_ns: u64) {
-        self.0.agent_until.set(boot_ns);
     }
 
     /// The state of this experiment is the keeper's to sweep when the agent ends without having done so.
@@ -147,6 +133,18 @@ impl Keeper {
         Ok(existing)
     }
 
+    /// An answer on a taken connection was the last.
+    pub(crate) fn closed(&self, connection: u64) {
+        // A keeper that is gone closes nothing any more.
+        let _gone = self.order(Order::Closed { connection });
+    }
+
+    /// The answer to [`Report::Release`].
+    pub(crate) fn released(&self, connection: u64, released: Released) {
+        // A keeper that is gone needs no answer.
+        let _gone = self.order(Order::Released { connection, released });
+    }
+
     fn order(&self, order: Order) -> anyhow::Result<()> {
         self.0.orders.send(order).context("the keeper is gone")
     }
@@ -158,7 +156,7 @@ impl Keeper {
 
 async fn send(channel: Arc<Channel>, mut outbox: mpsc::UnboundedReceiver<Order>) {
     while let Some(order) = outbox.recv().await {
-        if let Err(why) = channel.send(&order, None).await {
+        if let Err(why) = channel.send(&order, &[]).await {
             log::warn!("telling the keeper: {why}");
             return;
         }
@@ -176,14 +174,17 @@ async fn receive(channel: Arc<Channel>, keeper: std::sync::Weak<Inner>) {
                     target.progress.send_replace(progress);
                 }
             }
-            Ok(Some((Report::Carry { target, connection, origin }, Some(stream)))) => {
+            Ok(Some((Report::Carry { target, connection, origin }, streams))) => {
+                let Some(stream) = streams.into_iter().next() else {
+                    log::warn!("the keeper sent no stream");
+                    continue;
+                };
                 if let Some(target) = targets().get(&target) {
                     let carry = ForResponder::Carry { connection, origin, stream };
                     // A fault that was given up ends the stream.
                     let _given_up = target.for_responder.send(carry);
                 }
             }
-            Ok(Some((Report::Carry { .. }, None))) => log::warn!("the keeper sent no stream"),
             Ok(Some((Report::Release { target, connection }, _))) => {
                 let asked = targets().get(&target).is_some_and(|target| {
                     target.for_responder.send(ForResponder::Release { connection }).is_ok()
@@ -210,7 +211,7 @@ impl Existing {
     /// From here on the responder serves what is taken.
     pub(crate) fn serve_with(&mut self, adopter: Adopter) {
         if let Some(inbox) = self.for_responder.take() {
-            tokio::spawn(serve(inbox, adopter, self.keeper.clone()));
+            tokio::spawn(serve(inbox, adopter));
         }
     }
 
@@ -244,45 +245,12 @@ impl Existing {
     }
 }
 
-/// Serves taken connections, and gives them back when the keeper asks.
-async fn serve(mut inbox: mpsc::UnboundedReceiver<ForResponder>, adopter: Adopter, keeper: Keeper) {
-    let mut adopted: HashMap<u64, Arc<Adopted>> = HashMap::new();
+/// Has taken connections served, and given back when the keeper asks.
+async fn serve(mut inbox: mpsc::UnboundedReceiver<ForResponder>, adopter: Adopter) {
     while let Some(order) = inbox.recv().await {
         match order {
-            ForResponder::Carry { connection, origin, stream } => {
-                let stream = std::os::unix::net::UnixStream::from(stream);
-                match UnixStream::from_std(stream) {
-                    Ok(stream) => {
-                        let new = Arc::new(adopter.adopt(stream, origin));
-                        adopted.insert(connection, Arc::clone(&new));
-                        let keeper = keeper.clone();
-                        tokio::spawn(async move {
-                            if new.ended().await == Ending::Closed {
-                                // A keeper that is gone closes nothing any more.
-                                let _gone = keeper.order(Order::Closed { connection });
-                            }
-                        });
-                    }
-                    // The keeper learns it from the end of the stream.
-                    Err(why) => log::warn!("serving an existing connection: {why}"),
-                }
-            }
-            ForResponder::Release { connection } => {
-                let Some(asked) = adopted.get(&connection).map(Arc::clone) else {
-                    // A keeper that is gone needs no answer.
-                    let _gone = keeper.order(Order::Released { connection, released: Released::Ended });
-                    continue;
-                };
-                let keeper = keeper.clone();
-                tokio::spawn(async move {
-                    let released = match asked.release().await {
-                        httpfault_responder::Released::AtRest => Released::AtRest,
-                        httpfault_responder::Released::Busy => Released::Busy,
-                        httpfault_responder::Released::Ended => Released::Ended,
-                    };
-                    let _gone = keeper.order(Order::Released { connection, released });
-                });
-            }
+            ForResponder::Carry { connection, origin, stream } => adopter.adopt(connection, origin, stream),
+            ForResponder::Release { connection } => adopter.release(connection),
         }
     }
 }

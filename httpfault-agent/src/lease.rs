@@ -2,7 +2,8 @@
 //! itself and so does the steering.
 //!
 //! One thread renews them all and does nothing else, so that neither a busy runtime nor the injection of other targets
-//! delays it. It renews only while the runtime, on which the responder lives, makes progress.
+//! delays it. A lease holds for a time from the last progress of those without whom the fault can't be: the agent's own
+//! runtime, and the responder.
 
 use std::{
     sync::{
@@ -17,13 +18,12 @@ use anyhow::Context as _;
 use httpfault_responder::Stats;
 use tokio::{sync::Notify, task::AbortHandle};
 
-use crate::{clock::boot_ns, datapath::LeaseWords, keeper::Keeper};
+use crate::{clock::boot_ns, datapath::LeaseWords, signs::Signs};
 
-/// How long the kernel steers without a renewal. Traffic is back within 3 s of a SIGSTOP.
-const LEASE: Duration = Duration::from_secs(2);
+/// How long the kernel steers without progress. Tasks run within milliseconds, on a busy host within some tenths of a
+/// second; traffic is back within 3 s of a SIGSTOP.
+const LEASE: Duration = Duration::from_millis(2500);
 const BEAT: Duration = Duration::from_millis(200);
-/// How long the runtime may show no progress. Its tasks run within milliseconds, on a busy host within some tenths.
-const SILENCE: Duration = Duration::from_secs(1);
 /// The heart's place before others that want a processor; where it may not have it, it beats all the same.
 const NICE: i32 = -10;
 
@@ -40,15 +40,15 @@ struct Body {
     /// When the runtime was last seen to make progress.
     pulse: AtomicU64,
     stopped: AtomicBool,
-    /// Looks after existing connections for as long as this beats.
-    keeper: Keeper,
+    /// The other processes' part: until when this beats, and when the responder was seen to make progress.
+    signs: Signs,
 }
 
 /// The lease of one fault.
 #[derive(Debug)]
 pub(crate) struct Lease {
     words: LeaseWords,
-    stats: Arc<Stats>,
+    stats: &'static Stats,
     /// Until when the kernel was last allowed to steer; 0 when it is over.
     until: AtomicU64,
     lapsed: Notify,
@@ -58,14 +58,15 @@ pub(crate) struct Lease {
 
 impl Heart {
     /// Starts the thread, and the task by which it sees that the runtime makes progress.
-    pub(crate) fn start(keeper: Keeper) -> anyhow::Result<Self> {
+    pub(crate) fn start(signs: Signs) -> anyhow::Result<Self> {
         let body = Arc::new(Body {
             leases: Mutex::default(),
             pulse: AtomicU64::new(boot_ns()),
             stopped: AtomicBool::new(false),
-            keeper,
+            signs,
         });
-        body.tell_keeper(boot_ns());
+        signs.responder_pulse.set(boot_ns());
+        signs.agent_until.set(body.alive_until());
         let beating = Arc::clone(&body);
         thread::Builder::new()
             .name("heart".into())
@@ -82,9 +83,9 @@ impl Heart {
     }
 
     /// A lease that is renewed from now on.
-    pub(crate) fn lease(&self, words: LeaseWords, stats: Arc<Stats>) -> Arc<Lease> {
+    pub(crate) fn lease(&self, words: LeaseWords, stats: &'static Stats) -> Arc<Lease> {
         let lease = Arc::new(Lease { words, stats, until: AtomicU64::new(0), lapsed: Notify::new() });
-        lease.renew(boot_ns());
+        lease.renew(self.body.alive_until());
         self.body.leases().push(Arc::clone(&lease));
         lease
     }
@@ -102,19 +103,17 @@ impl Body {
         // Without CAP_SYS_NICE it has no precedence.
         let _refused = rustix::process::setpriority_process(None, NICE);
         while !self.stopped.load(Ordering::Relaxed) {
+            let until = self.alive_until();
+            self.signs.agent_until.set(until);
             let now = boot_ns();
-            let silence = now.saturating_sub(self.pulse.load(Ordering::Relaxed));
-            let progress = u128::from(silence) < SILENCE.as_nanos();
-            if progress {
-                self.tell_keeper(now);
-            }
-            self.leases().retain(|lease| lease.holds(now, progress));
+            self.leases().retain(|lease| lease.holds(now, until));
             thread::park_timeout(BEAT);
         }
     }
 
-    fn tell_keeper(&self, now: u64) {
-        self.keeper.set_alive_until(now + u64::try_from(LEASE.as_nanos()).unwrap_or(0));
+    fn alive_until(&self) -> u64 {
+        let progress = self.pulse.load(Ordering::Relaxed).min(self.signs.responder_pulse.get());
+        progress + u64::try_from(LEASE.as_nanos()).unwrap_or(0)
     }
 
     fn leases(&self) -> std::sync::MutexGuard<'_, Vec<Arc<Lease>>> {
@@ -141,28 +140,25 @@ impl Lease {
         self.lapsed.notified().await;
     }
 
-    /// Renews it if there is `progress`; whether it goes on. One that ran out is not renewed: requests may have reached
-    /// the application meanwhile.
-    fn holds(&self, now: u64, progress: bool) -> bool {
+    /// Moves its end; whether it goes on. One that ran out is not renewed: requests may have reached the application
+    /// meanwhile.
+    fn holds(&self, now: u64, until: u64) -> bool {
         match self.until.load(Ordering::Relaxed) {
             0 => false,
-            until if now >= until => {
+            over if now >= over => {
                 self.stop();
                 self.lapsed.notify_one();
                 false
             }
             _ => {
-                if progress {
-                    self.renew(now);
-                }
+                self.renew(until);
                 true
             }
         }
     }
 
     /// Moves its end, unless the responder has no room: then new connections are the application's for the moment.
-    fn renew(&self, now: u64) {
-        let until = now + u64::try_from(LEASE.as_nanos()).unwrap_or(0);
+    fn renew(&self, until: u64) {
         self.until.store(until, Ordering::Relaxed);
         self.words.set_alive_until(if self.stats.saturated() { 0 } else { until });
     }

@@ -20,6 +20,9 @@ mod existing;
 mod causes;
 mod state;
 mod control;
+mod channel;
+mod signs;
+mod responder;
 mod keeper;
 mod status;
 mod remove;
@@ -29,14 +32,17 @@ mod signal;
 mod clock;
 mod sys;
 
-use std::process::ExitCode;
+use std::{os::fd::OwnedFd, process::ExitCode};
 
 use anyhow::Context as _;
 use args::{Cli, Command, RunArgs};
 use clap::Parser as _;
-use httpfault_common::contract::{Exit, Mistakes, SpecError};
-use keeper::{Fork, Keeper};
+use httpfault_common::contract::{Exit, Mistakes, RunSpec, SpecError};
+use keeper::Keeper;
 use report::Reporter;
+use responder::Responder;
+use run::Parts;
+use signs::Signs;
 
 /// musl's allocator maps and unmaps memory for nearly every connection.
 #[global_allocator]
@@ -53,33 +59,65 @@ fn main() -> ExitCode {
     };
     start_log(&cli.command);
     // Before any thread exists.
-    let keeper = match matches!(cli.command, Command::Run(_)).then(keeper::fork).transpose() {
-        Ok(Some(Fork::Keeper(end))) => return keeper::run(end),
-        Ok(Some(Fork::Agent(end))) => Some(end),
-        Ok(None) => None,
-        Err(why) => {
-            log::error!("{why:#}");
-            return Exit::Failed.into();
-        }
+    let forked = match &cli.command {
+        Command::Run(args) => fork(args),
+        Command::Check(_) | Command::Status(_) | Command::Remove(_) => Ok(Forked::Alone),
     };
-    match dispatch(cli.command, keeper) {
+    let parts = match forked {
+        Ok(Forked::Responder(child, spec)) => return responder::run(child, &spec),
+        Ok(Forked::Keeper(end)) => return keeper::run(end),
+        Ok(Forked::Agent(ends)) => Some(ends),
+        Ok(Forked::Alone) => None,
+        Err(error) => return failed(&error),
+    };
+    match dispatch(cli.command, parts) {
         Ok(exit) => exit.into(),
-        Err(error) => {
-            let exit = exit_of(&error);
-            log::error!("{error:#}");
-            exit.into()
-        }
+        Err(error) => failed(&error),
     }
 }
 
-fn dispatch(command: Command, keeper: Option<keeper::End>) -> anyhow::Result<Exit> {
+/// What this process is.
+enum Forked {
+    /// The one that was started, of a run.
+    Agent(Ends),
+    Keeper(keeper::End),
+    Responder(responder::Child, RunSpec),
+    /// No run: there are no others.
+    Alone,
+}
+
+/// The run, and the ways to its other processes.
+struct Ends {
+    spec: RunSpec,
+    signs: Signs,
+    responder: responder::Parent,
+    keeper: OwnedFd,
+}
+
+fn fork(args: &RunArgs) -> anyhow::Result<Forked> {
+    let spec = args.spec()?;
+    let signs = Signs::new(spec.targets.len()).context("making memory that processes share")?;
+    let responder = match responder::fork(signs)? {
+        responder::Fork::Responder(child) => return Ok(Forked::Responder(child, spec)),
+        responder::Fork::Agent(parent) => parent,
+    };
+    Ok(match keeper::fork(signs.agent_until, responder.process()?)? {
+        keeper::Fork::Keeper(end) => Forked::Keeper(end),
+        keeper::Fork::Agent(keeper) => Forked::Agent(Ends { spec, signs, responder, keeper }),
+    })
+}
+
+fn dispatch(command: Command, ends: Option<Ends>) -> anyhow::Result<Exit> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let exit = runtime.block_on(async {
         match command {
             Command::Run(args) => {
-                let spec = args.spec()?;
-                let keeper = Keeper::connect(keeper.context("the run has no keeper")?)?;
-                run::run(spec, &args, &Reporter::new(args.output.output), keeper).await
+                let Ends { spec, signs, responder, keeper } =
+                    ends.context("the run has no other processes")?;
+                let keeper = Keeper::connect(keeper)?;
+                let responder = Responder::connect(responder, signs, keeper.clone())?;
+                let parts = Parts { responder, keeper, signs };
+                run::run(spec, &args, &Reporter::new(args.output.output), parts).await
             }
             Command::Check(args) => check(&args).await,
             Command::Status(args) => {
@@ -104,6 +142,11 @@ async fn check(args: &RunArgs) -> anyhow::Result<Exit> {
     let report = preflight::look(&spec, &args.sources).await.report(&spec);
     Reporter::new(args.output.output).check(&report);
     Ok(if report.ready { Exit::Done } else { Exit::Failed })
+}
+
+fn failed(error: &anyhow::Error) -> ExitCode {
+    log::error!("{error:#}");
+    exit_of(error).into()
 }
 
 /// The one mapping from error to exit code: wrong input, or failed with nothing left behind.

@@ -6,13 +6,14 @@ use std::{
     fs::File,
     io,
     os::{
-        fd::{AsFd, BorrowedFd},
+        fd::{AsFd, BorrowedFd, OwnedFd},
         unix::fs::MetadataExt,
     },
     sync::mpsc,
     thread,
 };
 
+use anyhow::Context as _;
 use nix::sched::{CloneFlags, setns};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::oneshot;
@@ -32,6 +33,11 @@ impl Netns {
         Ok(Self { file, inode })
     }
 
+    /// A second descriptor of it, for another process.
+    pub(crate) fn descriptor(&self) -> io::Result<OwnedFd> {
+        Ok(self.file.try_clone()?.into())
+    }
+
     /// Identifies the namespace while it exists.
     pub(crate) fn inode(&self) -> u64 {
         self.inode
@@ -48,16 +54,21 @@ impl Netns {
         })
     }
 
-    /// Starts a thread that makes sockets inside the namespace for as long as its handle lives.
-    pub(crate) fn socket_maker(&self) -> io::Result<SocketMaker> {
-        let file = self.file.try_clone()?;
+    /// Starts a thread that makes sockets inside the namespace for as long as its handle lives. When it is inside it
+    /// calls `inside`, before anything else.
+    pub(crate) fn socket_maker(
+        self,
+        inside: impl FnOnce() -> anyhow::Result<()> + Send + 'static,
+    ) -> anyhow::Result<SocketMaker> {
+        let file = self.file;
         let (orders, inbox) = mpsc::channel::<Order>();
         let (entered, outcome) = mpsc::channel();
         thread::Builder::new().name("sockets".into()).spawn(move || {
-            let arrived = setns(&file, CloneFlags::CLONE_NEWNET).map_err(io::Error::from);
+            let arrived = setns(&file, CloneFlags::CLONE_NEWNET).context("entering it");
             drop(file);
-            let inside = arrived.is_ok();
-            if entered.send(arrived).is_err() || !inside {
+            let arrived = arrived.and_then(|()| inside());
+            let ready = arrived.is_ok();
+            if entered.send(arrived).is_err() || !ready {
                 return;
             }
             for Order { domain, reply } in inbox {
@@ -65,8 +76,18 @@ impl Netns {
                 let _unwanted = reply.send(Socket::new(domain, Type::STREAM, Some(Protocol::TCP)));
             }
         })?;
-        outcome.recv().map_err(io::Error::other)??;
+        outcome.recv().context("starting a thread in the namespace")??;
         Ok(SocketMaker { orders })
+    }
+}
+
+impl TryFrom<OwnedFd> for Netns {
+    type Error = io::Error;
+
+    fn try_from(descriptor: OwnedFd) -> io::Result<Self> {
+        let file = File::from(descriptor);
+        let inode = file.metadata()?.ino();
+        Ok(Self { file, inode })
     }
 }
 

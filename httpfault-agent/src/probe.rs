@@ -9,10 +9,10 @@ use http_body_util::Empty;
 use httpfault_common::abi::address::SERVED;
 use hyper::{Request, client::conn::http1, header::HOST};
 use hyper_util::rt::TokioIo;
-use socket2::{Domain, Socket};
+use socket2::{Domain, Protocol, Socket, Type};
 use tokio::{net::TcpStream, time::timeout};
 
-use crate::{netns::SocketMaker, scope::Scope};
+use crate::{netns::Netns, scope::Scope};
 
 /// Name of the header by which the responder knows the agent's own request.
 pub(crate) const HEADER: &str = "x-httpfault-probe";
@@ -40,13 +40,13 @@ pub(crate) fn destinations(scope: &Scope, port: u16, v4: bool, v6: bool) -> Vec<
 }
 
 /// A socket whose address the kernel programs know before it connects.
-pub(crate) async fn prepare(
-    sockets: &SocketMaker,
+pub(crate) fn prepare(
+    netns: &Netns,
     destination: SocketAddr,
-    announce: &mut (dyn FnMut(SocketAddr) -> anyhow::Result<()> + Send),
+    announce: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<Socket> {
-    let socket =
-        sockets.socket(Domain::for_address(destination)).await.context("making the probe's socket")?;
+    let made = || Socket::new(Domain::for_address(destination), Type::STREAM, Some(Protocol::TCP));
+    let socket = netns.run(made).flatten().context("making the probe's socket")?;
     socket.bind(&SocketAddr::new(destination.ip(), 0).into()).context("binding the probe's socket")?;
     let local = socket.local_addr()?.as_socket().context("the probe's socket has no address")?;
     announce(local)?;

@@ -22,22 +22,32 @@ use crate::{
     lease::Heart,
     preflight::{self, Preflight},
     report::Reporter,
+    responder::Responder,
     signal::Signals,
+    signs::Signs,
     state::{self, Claim, Refusal, State},
-    status,
+    status, sys,
     view::View,
 };
+
+/// The other processes of a run.
+pub(crate) struct Parts {
+    pub(crate) responder: Responder,
+    pub(crate) keeper: Keeper,
+    pub(crate) signs: Signs,
+}
 
 /// Runs a fault in the foreground.
 pub(crate) async fn run(
     spec: RunSpec,
     args: &RunArgs,
     reporter: &Reporter,
-    keeper: Keeper,
+    parts: Parts,
 ) -> anyhow::Result<Exit> {
+    let Parts { responder, keeper, signs } = parts;
     // From here on a signal ends the run in order, wherever it is.
     let mut signals = Signals::listen()?;
-    raise_file_limit();
+    sys::raise_file_limit();
 
     // Without the right to look, the preflight says which privilege is missing.
     if state::entry(&spec.experiment_id).ok().flatten().is_some_and(|entry| entry.alive) {
@@ -68,8 +78,9 @@ pub(crate) async fn run(
     keeper.sweep(&spec.experiment_id)?;
     let run = Run {
         spec: Arc::new(spec.clone()),
-        heart: Arc::new(Heart::start(keeper.clone())?),
+        heart: Arc::new(Heart::start(signs)?),
         keeper,
+        responder,
         log_steering: args.output.log_steering,
         stop: CancellationToken::new(),
     };
@@ -216,14 +227,4 @@ fn refused(
     report.problems.push(problem);
     reporter.event(&Event::Refused(report));
     Ok(Exit::Failed)
-}
-
-/// Each steered connection is a descriptor. A limit that can't be raised bounds the number of connections, no more.
-fn raise_file_limit() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && let Err(why) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
-    {
-        log::warn!("raising the limit of open files to {hard}: {why}");
-    }
 }

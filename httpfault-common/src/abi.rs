@@ -31,6 +31,9 @@ pub mod map {
     pub const COUNTERS: &str = "COUNTERS";
     /// `LruHashMap<u64, Peer>`: socket cookie of an in-task client -> where it wanted to go.
     pub const REDIRECTED: &str = "REDIRECTED";
+    /// `Array<u64>`, mapped into the responder's memory: socket cookies of in-task clients that were sent to it, each at
+    /// the place that [`super::sent_place`] names.
+    pub const SENT: &str = "SENT";
     /// `Array<Peer>`, one entry: the agent's own probe connection, the only loopback peer that is steered.
     pub const PROBE: &str = "PROBE";
 }
@@ -65,6 +68,15 @@ pub const MAX_ADDRESSES: u32 = 1024;
 /// Capacity of [`map::REDIRECTED`]; the oldest entry goes first, and with it only what its client is told of its peer. The
 /// kernel makes room for all of them at once, 100 bytes each, for each target.
 pub const MAX_FLOWS: u32 = 4096;
+
+/// Entries of [`map::SENT`], a power of two.
+pub const SENT_PLACES: u32 = 16_384;
+
+/// Where a cookie is in [`map::SENT`]. Cookies are counted up, so one is overwritten only after about as many others as
+/// there are places, while its connection waits to be accepted; no accept queue is that long.
+pub const fn sent_place(cookie: u64) -> u32 {
+    cookie as u32 & (SENT_PLACES - 1)
+}
 
 /// Flags of a value in [`map::ADDRESSES`].
 pub mod address {

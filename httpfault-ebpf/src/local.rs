@@ -10,9 +10,13 @@ use aya_ebpf::{
     programs::SockAddrContext,
 };
 use aya_log_ebpf::info;
-use httpfault_common::abi::{Address, Config, Peer, counter, octets_of};
+use httpfault_common::abi::{Address, Config, Peer, counter, octets_of, sent_place};
 
-use crate::{count::count, maps::REDIRECTED, scope};
+use crate::{
+    count::count,
+    maps::{REDIRECTED, SENT},
+    scope,
+};
 
 const IPPROTO_TCP: u32 = 6;
 const LOOPBACK4: u32 = 0x7f00_0001_u32.to_be();
@@ -66,6 +70,9 @@ fn redirect(ctx: &SockAddrContext, config: &Config, socket: Socket) -> Result<()
     let client = unsafe { bpf_get_socket_cookie(addr.cast()) };
     let peer = Peer { address: wanted, port: config.port, pad: 0 };
     REDIRECTED.insert(client, peer, 0).map_err(|_full| counter::LOCAL_NOT_STORED)?;
+    let place = SENT.get_ptr_mut(sent_place(client)).ok_or(counter::LOCAL_NOT_STORED)?;
+    // SAFETY: an aligned word of the map. The responder reads it when the connection has arrived, which is later.
+    unsafe { place.write(client) };
     let responder = if scope::is_mapped(&wanted) { scope::mapped(LOOPBACK4) } else { LOOPBACK6 };
     write(addr, socket, responder, config.proxy_port);
     info!(ctx, "in-task client to {:i} port {}: to the responder", octets_of(wanted), config.port);

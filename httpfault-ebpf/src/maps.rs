@@ -5,7 +5,9 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, SockMap},
 };
-use httpfault_common::abi::{Address, Config, Lease, MAX_ADDRESSES, MAX_FLOWS, Peer, counter, responder};
+use httpfault_common::abi::{
+    Address, Config, Lease, MAX_ADDRESSES, MAX_FLOWS, Peer, SENT_PLACES, counter, responder,
+};
 
 #[map]
 pub(crate) static CONFIG: Array<Config> = Array::with_max_entries(1, 0);
@@ -20,5 +22,7 @@ pub(crate) static RESPONDER: SockMap = SockMap::with_max_entries(responder::COUN
 pub(crate) static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(counter::COUNT, 0);
 #[map]
 pub(crate) static REDIRECTED: LruHashMap<u64, Peer> = LruHashMap::with_max_entries(MAX_FLOWS, 0);
+#[map]
+pub(crate) static SENT: Array<u64> = Array::with_max_entries(SENT_PLACES, BPF_F_MMAPABLE);
 #[map]
 pub(crate) static PROBE: Array<Peer> = Array::with_max_entries(1, 0);

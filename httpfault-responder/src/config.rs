@@ -12,6 +12,8 @@ use std::{
 use httpfault_common::contract::{ExperimentId, Fault};
 use tokio::net::TcpStream;
 
+use crate::stats::Stats;
+
 /// One fault at one target.
 pub struct Config {
     /// How selected requests are answered.
@@ -26,6 +28,8 @@ pub struct Config {
     pub probe_token: String,
     /// Bounds of everything that a client controls.
     pub limits: Limits,
+    /// Where is counted. It may lie in memory that the driver shares with another process.
+    pub stats: &'static Stats,
 }
 
 /// A connection to the application being made.

@@ -17,7 +17,7 @@ pub(crate) struct Context {
     pub(crate) destination: Destination,
     pub(crate) upstream: Arc<dyn Upstream>,
     pub(crate) limits: Limits,
-    pub(crate) stats: Arc<Stats>,
+    pub(crate) stats: &'static Stats,
     pub(crate) life: Life,
 }
 
@@ -29,7 +29,7 @@ impl Context {
             destination: config.destination,
             upstream: config.upstream,
             limits: config.limits,
-            stats: Arc::default(),
+            stats: config.stats,
             life: Life::default(),
         }
     }

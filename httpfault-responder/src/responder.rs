@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use serde::{Deserialize, Serialize};
 use tokio::{
     net::{TcpListener, UnixStream},
     sync::Semaphore,
@@ -36,7 +37,7 @@ pub struct Adopter {
 }
 
 /// What became of the connections that were open when the fault was over. Units: connections.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FinishReport {
     /// Ended by themselves or after their last response.
     pub ended: u64,
@@ -72,8 +73,8 @@ pub fn start(listeners: Vec<TcpListener>, config: Config) -> io::Result<Responde
 
 impl Responder {
     /// The counters, readable while the responder runs and after it.
-    pub fn stats(&self) -> Arc<Stats> {
-        Arc::clone(&self.context.stats)
+    pub fn stats(&self) -> &'static Stats {
+        self.context.stats
     }
 
     /// The driver's probes are done: its token means nothing any more.

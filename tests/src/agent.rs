@@ -176,7 +176,25 @@ impl Agent {
         }
     }
 
-    /// The agent's child processes: its watcher.
+    /// The process that looks after existing connections and outlives the agent.
+    pub fn keeper(&self) -> Result<Pid> {
+        self.child_called("httpfault-keepe")
+    }
+
+    /// The process that answers requests.
+    pub fn responder(&self) -> Result<Pid> {
+        self.child_called("httpfault-http")
+    }
+
+    fn child_called(&self, name: &str) -> Result<Pid> {
+        let called = |pid: &Pid| {
+            let process = procfs::process::Process::new(pid.as_raw());
+            process.and_then(|process| process.stat()).is_ok_and(|stat| stat.comm == name)
+        };
+        self.children()?.into_iter().find(called).with_context(|| format!("the agent has no {name}"))
+    }
+
+    /// The agent's child processes: its keeper and its responder.
     pub fn children(&self) -> Result<Vec<Pid>> {
         let all = procfs::process::all_processes().context("listing processes")?;
         let parent = self.pid().cast_signed();

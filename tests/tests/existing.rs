@@ -359,9 +359,7 @@ fn connections_survive_the_keeper() -> Result<()> {
     for connection in &mut pool {
         assert_faulted(&connection.get("/")?, &id);
     }
-    for keeper in agent.children()? {
-        kill(keeper, Signal::SIGKILL).context("killing the keeper")?;
-    }
+    kill(agent.keeper()?, Signal::SIGKILL).context("killing the keeper")?;
     wait::until("the kernel to let go of the connections", Duration::from_secs(10), || {
         Ok(!before.new_programs()?.iter().any(|name| name == "httpfault_take"))
     })?;

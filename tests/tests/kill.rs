@@ -1,4 +1,4 @@
-//! The agent killed, stopped, or killed with its watcher: real answers at once, and nothing stays.
+//! One of the agent's processes, or two, killed or stopped: real answers at once, and nothing stays.
 
 use std::time::{Duration, Instant};
 
@@ -12,10 +12,7 @@ use httpfault_tests::{
     wait,
     wire::Connection,
 };
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::{Signal, kill};
 
 const PROXY_PORT: u16 = 20000;
 /// How long a wedged agent may hold the traffic (DESIGN: the kernel's lease).
@@ -50,7 +47,7 @@ fn sigkill_under_load() -> Result<()> {
     assert_at_peace(&before, &site, &id)
 }
 
-/// The watcher sweeps; `status` knows nothing more and `remove` has nothing to do.
+/// The keeper sweeps; `status` knows nothing more and `remove` has nothing to do.
 fn assert_at_peace(before: &Traces, site: &Site, id: &str) -> Result<()> {
     before.none_but_these(&[(&site.target, PROXY_PORT)])?;
     assert_eq!(status_of(id)?, None);
@@ -159,22 +156,15 @@ fn sigstop_then_sigcont_ends_the_fault() -> Result<()> {
     assert_at_peace(&before, &site, &id)
 }
 
-/// The agent's watcher.
-fn only_child(agent: &Agent) -> Result<Pid> {
-    let children = agent.children()?;
-    assert_eq!(children.len(), 1, "a watcher and nothing else: {children:?}");
-    Ok(children[0])
-}
-
 #[test]
-fn sigkill_of_agent_and_watcher_leaves_only_files() -> Result<()> {
+fn sigkill_of_agent_and_keeper_leaves_only_files() -> Result<()> {
     let site = Site::take("killboth")?;
     let before = Traces::now()?;
     let id = experiment("killboth");
     let agent = site.inject(&id, &[])?;
-    let watcher = only_child(&agent)?;
+    let keeper = agent.keeper()?;
     // It must not see the agent's end.
-    kill(watcher, Signal::SIGKILL)?;
+    kill(keeper, Signal::SIGKILL)?;
     agent.signal(Signal::SIGKILL)?;
     agent.ended()?;
     assert!(site.get(site.v4(), "/")?.is_real());
@@ -202,8 +192,8 @@ fn damaged_state_is_swept_up() -> Result<()> {
     let before = Traces::now()?;
     let id = experiment("damaged");
     let agent = site.inject(&id, &[])?;
-    let watcher = only_child(&agent)?;
-    kill(watcher, Signal::SIGSTOP)?;
+    let keeper = agent.keeper()?;
+    kill(keeper, Signal::SIGSTOP)?;
     agent.signal(Signal::SIGSTOP)?;
     let directory = std::path::Path::new("/run/httpfault").join(&id);
     for entry in std::fs::read_dir(&directory).context("reading the state directory")? {
@@ -212,11 +202,87 @@ fn damaged_state_is_swept_up() -> Result<()> {
             std::fs::write(&path, b"\0damaged").with_context(|| format!("damaging {}", path.display()))?;
         }
     }
-    kill(watcher, Signal::SIGKILL)?;
+    kill(keeper, Signal::SIGKILL)?;
     agent.signal(Signal::SIGKILL)?;
     agent.ended()?;
     agent::status().context("status on damaged state")?;
     let (code, report) = agent::remove(&["--all"])?;
     assert_eq!((code, report.exit), (Some(0), Exit::Done), "{report:?}");
+    assert_at_peace(&before, &site, &id)
+}
+
+/// Answers come from a process of their own. The kernel has nowhere to send new connections when it is gone.
+#[test]
+fn sigkill_of_the_responder_under_load() -> Result<()> {
+    let site = Site::take("killhttp")?;
+    let before = Traces::now()?;
+    let id = experiment("killhttp");
+    let agent = site.inject(&id, &[])?;
+    let plan = load::Plan::new(site.v4(), 4, Style::Close).pause(Duration::from_millis(2));
+    let load = Load::start(&site.client, plan);
+    load.await_faults(200)?;
+    let killed = Instant::now();
+    kill(agent.responder()?, Signal::SIGKILL)?;
+    load.await_real(500)?;
+    let tally = load.stop()?;
+    let real = tally.sent_after(killed).first(Outcome::Real).context("no real answer after the kill")?;
+    assert!(real - killed < Duration::from_secs(1), "real answers only after {:?}", real - killed);
+    // What had been accepted, or was about to be.
+    let lost = tally.lost();
+    assert!(lost.iter().all(|sample| sample.ended > killed), "lost before the kill: {lost:?}");
+    let last = lost.iter().map(|sample| sample.ended).max().unwrap_or(killed);
+    assert!(last - killed < Duration::from_secs(1), "lost until {:?} after the kill", last - killed);
+    let ended = agent.ended()?;
+    assert_eq!((ended.code()?, ended.removed()?.reason), (2, RemovedReason::Lease), "{ended:?}");
+    let target = ended.target()?;
+    assert!(target.counters.faulted >= 200, "what it had counted is lost: {target:?}");
+    assert!(target.error.is_some_and(|error| error.problem.contains("answers requests")));
+    assert_at_peace(&before, &site, &id)
+}
+
+/// A stopped one holds what it has accepted; the kernel's lease ends, and the agent ends the fault, and it.
+#[test]
+fn sigstop_of_the_responder() -> Result<()> {
+    let site = Site::take("stophttp")?;
+    let before = Traces::now()?;
+    let id = experiment("stophttp");
+    let agent = site.inject(&id, &[])?;
+    assert_eq!(site.get(site.v4(), "/")?.status, 503);
+    kill(agent.responder()?, Signal::SIGSTOP)?;
+    let took = time_until_real(&site)?;
+    assert!(took <= LEASE + Duration::from_millis(200), "real answers only after {took:?}");
+    let ended = agent.ended()?;
+    assert_eq!((ended.code()?, ended.removed()?.reason), (2, RemovedReason::Lease), "{ended:?}");
+    assert_at_peace(&before, &site, &id)
+}
+
+/// Its clients keep their connections, and what they ask on them is the application's when the lease is over.
+#[test]
+fn connections_of_a_stopped_agent_are_the_applications() -> Result<()> {
+    let site = Site::take("stopkept")?;
+    let before = Traces::now()?;
+    let id = experiment("stopkept");
+    let agent = site.inject(&id, &[])?;
+    let mut kept = site.open(site.v4())?;
+    assert_eq!(kept.get("/")?.status, 503);
+    agent.signal(Signal::SIGSTOP)?;
+    time_until_real(&site)?;
+    wait::until("the kept connection to reach the application", LEASE, || Ok(kept.get("/")?.is_real()))?;
+    agent.signal(Signal::SIGCONT)?;
+    agent.ended()?;
+    assert_at_peace(&before, &site, &id)
+}
+
+/// Nobody is left to tell it anything, but the keeper.
+#[test]
+fn a_stopped_responder_does_not_outlive_a_killed_agent() -> Result<()> {
+    let site = Site::take("stophttp")?;
+    let before = Traces::now()?;
+    let id = experiment("stophttp");
+    let agent = site.inject(&id, &[])?;
+    kill(agent.responder()?, Signal::SIGSTOP)?;
+    agent.signal(Signal::SIGKILL)?;
+    agent.ended()?;
+    wait::until("the application to answer", LEASE, || Ok(site.get(site.v4(), "/")?.is_real()))?;
     assert_at_peace(&before, &site, &id)
 }

@@ -11,7 +11,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use httpfault_common::abi::Lease;
+use httpfault_common::abi::{Lease, SENT_PLACES, sent_place};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
 // Commands and flags of include/uapi/linux/bpf.h.
@@ -237,6 +237,41 @@ impl Drop for LeaseWords {
     fn drop(&mut self) {
         // SAFETY: it was mapped with this length and nobody refers to it any more. A failure leaves a page mapped.
         let _left = unsafe { munmap(self.0.as_ptr().cast(), size_of::<Lease>()) };
+    }
+}
+
+/// The in-task clients that were sent to the responder, in this process's memory: reading it takes no system call, and no
+/// right to ask about maps.
+#[derive(Debug)]
+pub(crate) struct Sent(NonNull<[AtomicU64; SENT_PLACES as usize]>);
+
+impl Sent {
+    /// Maps `abi::map::SENT`, which was made with BPF_F_MMAPABLE.
+    pub(crate) fn map(map: impl AsFd) -> io::Result<Self> {
+        let length = size_of::<[AtomicU64; SENT_PLACES as usize]>();
+        // SAFETY: the kernel chooses where; nothing else is there. The map is as long, or this fails.
+        let pages = unsafe { mmap(std::ptr::null_mut(), length, ProtFlags::READ, MapFlags::SHARED, map, 0) }?;
+        NonNull::new(pages.cast()).map(Self).ok_or_else(|| io::Error::other("mapped at address zero"))
+    }
+
+    /// Whether the client whose socket has this cookie was sent.
+    pub(crate) fn contains(&self, cookie: u64) -> bool {
+        // SAFETY: the pages are mapped for as long as `self` lives; they are read alone.
+        let places = unsafe { self.0.as_ref() };
+        let place = places.get(sent_place(cookie) as usize);
+        cookie != 0 && place.is_some_and(|place| place.load(Ordering::Acquire) == cookie)
+    }
+}
+
+// SAFETY: the words are atomic, and the mapping belongs to the process, not to a thread.
+unsafe impl Send for Sent {}
+// SAFETY: as above.
+unsafe impl Sync for Sent {}
+
+impl Drop for Sent {
+    fn drop(&mut self) {
+        // SAFETY: it was mapped with this length and nobody refers to it any more. A failure leaves pages mapped.
+        let _left = unsafe { munmap(self.0.as_ptr().cast(), size_of::<[AtomicU64; SENT_PLACES as usize]>()) };
     }
 }
 

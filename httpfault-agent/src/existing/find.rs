@@ -19,7 +19,7 @@ use crate::{
 /// Finds a target's connections.
 pub(super) struct Finder {
     netns: Netns,
-    agent: u32,
+    agents: Vec<u32>,
     cgroup: Cgroup,
     scope: Scope,
     port: u16,
@@ -27,9 +27,10 @@ pub(super) struct Finder {
 
 impl Finder {
     pub(super) fn new(job: &Job) -> anyhow::Result<Self> {
-        let Job { pid, agent, ref cgroup, ref scope, port, .. } = *job;
+        let Job { pid, ref agents, ref cgroup, ref scope, port, .. } = *job;
         let netns = Netns::of_process(pid).context("opening the target's network namespace")?;
-        Ok(Self { netns, agent, cgroup: cgroup.clone(), scope: scope.clone(), port })
+        let agents = agents.clone();
+        Ok(Self { netns, agents, cgroup: cgroup.clone(), scope: scope.clone(), port })
     }
 
     /// Where the application has each, by socket cookie.
@@ -56,10 +57,11 @@ impl Finder {
 
     /// The agent's ends of its own connections to the application.
     fn agents(&self) -> anyhow::Result<HashSet<SocketAddr>> {
-        // An agent that is gone holds nothing.
-        let agent = i32::try_from(self.agent).ok().and_then(|pid| Process::new(pid).ok());
+        // A process that is gone holds nothing.
+        let processes = self.agents.iter().filter_map(|pid| Process::new(i32::try_from(*pid).ok()?).ok());
+        let processes: Vec<_> = processes.collect();
         let connected = sockets::connected_to(&self.netns, self.port)?;
-        let own = sockets::held_by(agent.as_ref(), &connected.iter().map(|one| one.inode).collect());
+        let own = sockets::held_by(&processes, &connected.iter().map(|one| one.inode).collect());
         Ok(connected.into_iter().filter(|one| own.contains_key(&one.inode)).map(|one| one.local).collect())
     }
 }

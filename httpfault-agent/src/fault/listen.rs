@@ -7,7 +7,6 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::TcpListener;
 
 use crate::{datapath::Responders, netns::Netns};
 
@@ -32,15 +31,6 @@ pub(super) fn bind(netns: &Netns, port: u16) -> anyhow::Result<Responders> {
         "the target's namespace has no loopback address"
     );
     Ok(responders)
-}
-
-/// The same sockets for the responder.
-pub(super) fn accepting(responders: &Responders) -> anyhow::Result<Vec<TcpListener>> {
-    [&responders.v4, &responders.v6]
-        .into_iter()
-        .flatten()
-        .map(|socket| Ok(TcpListener::from_std(socket.try_clone()?.into())?))
-        .collect()
 }
 
 fn listener(ip: std::net::IpAddr, port: u16) -> io::Result<Socket> {

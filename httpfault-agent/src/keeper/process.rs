@@ -12,7 +12,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use httpfault_common::contract::{ExistingConnections, ExperimentId};
-use rustix::process::{PidfdFlags, getppid, pidfd_open, setsid};
+use rustix::process::{PidfdFlags, Signal, getppid, pidfd_open, pidfd_send_signal, setsid};
 use tokio::{
     io::{Interest, unix::AsyncFd},
     sync::{mpsc, oneshot},
@@ -22,10 +22,10 @@ use tokio::{
 
 use super::{
     End,
-    channel::Channel,
     message::{Order, Progress, Report},
 };
 use crate::{
+    channel::Channel,
     datapath::existing::{Gates, Notes},
     existing::{self, Released, Request, Shared, Stage, Tally, Told, self_test},
     state,
@@ -38,6 +38,8 @@ const BEAT: Duration = Duration::from_millis(250);
 const NICE: i32 = -10;
 /// How long the agent's process may take to be gone after its end of the channel is.
 const AGENT_GONE: Duration = Duration::from_secs(10);
+/// How long the responder may take to be gone after the agent is.
+const RESPONDER_GONE: Duration = Duration::from_millis(2500);
 
 /// The life of the keeper.
 pub(crate) fn run(end: End) -> ExitCode {
@@ -48,7 +50,7 @@ pub(crate) fn run(end: End) -> ExitCode {
     }
 }
 
-fn try_run(End { descriptor, agent, agent_until }: End) -> anyhow::Result<()> {
+fn try_run(End { descriptor, agent, agent_until, responder }: End) -> anyhow::Result<()> {
     setsid().context("leaving the agent's session")?;
     take_precedence();
     // An inherited pipe would keep the SSM command open for as long as the keeper lives.
@@ -64,13 +66,14 @@ fn try_run(End { descriptor, agent, agent_until }: End) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async {
         let channel = Rc::new(Channel::new(descriptor)?);
-        let mut desk = Desk::new(Rc::clone(&channel), Rc::new(agent_until));
+        let mut desk = Desk::new(Rc::clone(&channel), agent_until);
         let ended = desk.serve(&channel).await;
         desk.close().await;
         let pidfd = sys::async_fd(pidfd, Interest::READABLE)?;
         let _gone = timeout(AGENT_GONE, pidfd.readable()).await.context("waiting for the agent's end")??;
-        desk.experiment.map_or(Ok(()), |experiment| sweep(&experiment))?;
-        ended
+        let swept = desk.experiment.map_or(Ok(()), |experiment| sweep(&experiment));
+        end(responder).await?;
+        swept.and(ended)
     })
 }
 
@@ -82,6 +85,15 @@ fn take_precedence() {
     let _no_shares = std::fs::write("/proc/self/autogroup", NICE.to_string());
 }
 
+/// The responder ends when the agent does, in order; one that was stopped can't.
+async fn end(responder: OwnedFd) -> anyhow::Result<()> {
+    let responder = sys::async_fd(responder, Interest::READABLE)?;
+    match timeout(RESPONDER_GONE, responder.readable()).await {
+        Ok(gone) => gone.map(drop).context("waiting for the responder's end"),
+        Err(_elapsed) => pidfd_send_signal(&responder, Signal::KILL).context("ending the responder"),
+    }
+}
+
 /// Removes what a killed agent left on disk.
 fn sweep(experiment: &ExperimentId) -> anyhow::Result<()> {
     match state::entry(experiment)? {
@@ -91,8 +103,8 @@ fn sweep(experiment: &ExperimentId) -> anyhow::Result<()> {
     }
 }
 
-/// A report, and the descriptor that goes with it.
-type Outgoing = (Report, Option<OwnedFd>);
+/// A report, and the descriptors that go with it.
+type Outgoing = (Report, Vec<OwnedFd>);
 
 /// Who waits for the responder's answer, by connection.
 type Releases = Rc<RefCell<HashMap<u64, oneshot::Sender<Released>>>>;
@@ -102,7 +114,7 @@ struct Desk {
     reports: mpsc::UnboundedSender<Outgoing>,
     releases: Releases,
     /// Until when the agent lives, as it says.
-    agent_until: Rc<SharedWord>,
+    agent_until: SharedWord,
     targets: HashMap<u32, mpsc::UnboundedSender<existing::Order>>,
     tasks: JoinSet<()>,
     /// Made when the first target comes.
@@ -111,13 +123,12 @@ struct Desk {
 }
 
 impl Desk {
-    fn new(channel: Rc<Channel>, agent_until: Rc<SharedWord>) -> Self {
+    fn new(channel: Rc<Channel>, agent_until: SharedWord) -> Self {
         let (reports, mut outbox) = mpsc::unbounded_channel::<Outgoing>();
         tokio::task::spawn_local(async move {
-            while let Some((report, descriptor)) = outbox.recv().await {
-                let descriptor = descriptor.as_ref().map(OwnedFd::as_fd);
+            while let Some((report, descriptors)) = outbox.recv().await {
                 // An agent that is gone needs no report.
-                if channel.send(&report, descriptor).await.is_err() {
+                if channel.send(&report, &descriptors).await.is_err() {
                     return;
                 }
             }
@@ -162,7 +173,7 @@ impl Desk {
         let report = move |stage: Stage, tally: &Tally, error: Option<String>| {
             let progress = Progress { stage, tally: tally.clone(), error };
             // An agent that is gone needs no report.
-            let _gone = reports.send((Report::Progress { target, progress }, None));
+            let _gone = reports.send((Report::Progress { target, progress }, Vec::new()));
         };
         let shared = match self.shared(job.mode) {
             Ok(shared) => shared,
@@ -196,7 +207,7 @@ impl Desk {
         self.agent_until.set(0);
         if let Some(shared) = &self.shared {
             // At once: nothing more is eaten that nobody would answer. The lease ends it where this fails.
-            let _by_lease = beat(shared, &self.agent_until);
+            let _by_lease = beat(shared, self.agent_until);
         }
         self.releases.borrow_mut().clear();
         for target in self.targets.keys() {
@@ -221,8 +232,8 @@ impl Desk {
             agent_until: Cell::new(0),
             take,
         });
-        beat(&shared, &self.agent_until)?;
-        let beating = keep_beating(Rc::clone(&shared), Rc::clone(&self.agent_until), self.reports.clone());
+        beat(&shared, self.agent_until)?;
+        let beating = keep_beating(Rc::clone(&shared), self.agent_until, self.reports.clone());
         tokio::task::spawn_local(beating);
         tokio::task::spawn_local(dispatch(ready, Rc::clone(&shared)));
         tokio::task::spawn_local(ask(asked, Rc::clone(&self.releases), self.reports.clone()));
@@ -271,11 +282,11 @@ async fn ask(
     while let Some(request) = asked.recv().await {
         let outgoing = match request {
             Request::Carry { target, connection, origin, stream } => {
-                (Report::Carry { target, connection, origin }, Some(stream))
+                (Report::Carry { target, connection, origin }, vec![stream])
             }
             Request::Release { target, connection, answer } => {
                 releases.borrow_mut().insert(connection, answer);
-                (Report::Release { target, connection }, None)
+                (Report::Release { target, connection }, Vec::new())
             }
         };
         // An agent that is gone is noticed by whoever waits for it.
@@ -283,23 +294,19 @@ async fn ask(
     }
 }
 
-async fn keep_beating(
-    shared: Rc<Shared>,
-    agent_until: Rc<SharedWord>,
-    reports: mpsc::UnboundedSender<Outgoing>,
-) {
+async fn keep_beating(shared: Rc<Shared>, agent_until: SharedWord, reports: mpsc::UnboundedSender<Outgoing>) {
     let mut beats = interval(BEAT);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         beats.tick().await;
-        if let Err(why) = beat(&shared, &agent_until) {
+        if let Err(why) = beat(&shared, agent_until) {
             // An agent that is gone needs no report.
-            let _gone = reports.send((Report::Warning(format!("{why:#}")), None));
+            let _gone = reports.send((Report::Warning(format!("{why:#}")), Vec::new()));
         }
     }
 }
 
-fn beat(shared: &Shared, agent_until: &SharedWord) -> anyhow::Result<()> {
+fn beat(shared: &Shared, agent_until: SharedWord) -> anyhow::Result<()> {
     let agent_until_ns = agent_until.get();
     shared.agent_until.set(agent_until_ns);
     shared.gates.borrow_mut().renew(agent_until_ns)

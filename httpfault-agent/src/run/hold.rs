@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use httpfault_common::contract::{FaultStatus, Outcome, Phase, Problem, RemovedReason};
+use httpfault_common::contract::{FaultStatus, Outcome, Phase, Problem, RemovedReason, TargetReport};
 use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -72,7 +72,7 @@ impl On<'_> {
                         break match over {
                             Over::Deadline => RemovedReason::Deadline,
                             Over::Gone => RemovedReason::TargetGone,
-                            Over::Lapsed => RemovedReason::Lease,
+                            Over::Lapsed | Over::Unanswered => RemovedReason::Lease,
                         };
                     }
                 }
@@ -156,17 +156,25 @@ async fn end_of_one(fault: Fault, over: Over) -> Ended {
             report.outcome = Outcome::TargetGone;
             report.causes.clear();
         }
-        Over::Lapsed => {
-            report.outcome = Outcome::Failed;
-            report.causes.clear();
-            report.error = Some(Problem {
-                subject: report.target.clone(),
-                problem: "the agent was stopped or starved for longer than its lease, so the kernel gave the traffic \
-                          back to the application before the end"
-                    .into(),
-                next: "run it again on a host that is less busy".into(),
-            });
-        }
+        Over::Lapsed => failed(
+            report,
+            "the agent was stopped or starved for longer than its lease, so the kernel gave the traffic back to the \
+             application before the end",
+            "run it again on a host that is less busy",
+        ),
+        Over::Unanswered => failed(
+            report,
+            "the agent's process that answers requests was killed, or ended by itself, so the kernel gave the traffic \
+             back to the application before the end",
+            "look in the kernel's log for who killed httpfault-http, and run it again",
+        ),
     }
     ended
+}
+
+fn failed(report: &mut TargetReport, problem: &str, next: &str) {
+    report.outcome = Outcome::Failed;
+    report.causes.clear();
+    report.error =
+        Some(Problem { subject: report.target.clone(), problem: problem.into(), next: next.into() });
 }

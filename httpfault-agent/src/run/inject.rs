@@ -1,6 +1,8 @@
 //! Injects into every target, and goes on listening to signals and orders meanwhile.
 
-use httpfault_common::contract::{FaultStatus, Injected, InjectedTarget, Phase, RemovedReason, TargetReport};
+use httpfault_common::contract::{
+    FaultStatus, Injected, InjectedTarget, Phase, Problem, RemovedReason, TargetReport,
+};
 use jiff::Timestamp;
 use tokio::{
     sync::{Semaphore, mpsc},
@@ -12,7 +14,7 @@ use crate::{
     clock::Deadline,
     control::Order,
     fault::{Fault, Run},
-    preflight::{Preflight, Unready},
+    preflight::{Preflight, Target, Unready},
     signal::Signals,
 };
 
@@ -41,11 +43,20 @@ pub(super) async fn inject_all(
     let mut injecting = JoinSet::new();
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let slots = std::sync::Arc::new(Semaphore::new(processors));
+    let mut placed = Vec::new();
     for target in preflight.targets.into_iter().flatten() {
+        match run.responder.enter(&target.netns) {
+            Ok(place) => placed.push((target, place)),
+            Err(why) => failed.push(refused(&target, &why)),
+        }
+    }
+    // It can't enter more.
+    run.responder.confine();
+    for (target, place) in placed {
         let (run, slots) = (run.clone(), std::sync::Arc::clone(&slots));
         injecting.spawn(async move {
             let _slot = slots.acquire().await;
-            Fault::inject(target, &run).await
+            Fault::inject(target, place, &run).await
         });
     }
     let (mut faults, mut ended, mut stoppers) = (Vec::new(), None, Vec::new());
@@ -100,4 +111,14 @@ fn starting(run: &Run, deadline: Deadline) -> FaultStatus {
         status_code: run.spec.fault.status,
         targets: Vec::new(),
     }
+}
+
+fn refused(target: &Target, why: &anyhow::Error) -> InjectedTarget {
+    let report = target.report();
+    let problem = Problem {
+        subject: report.target.clone(),
+        problem: format!("{why:#}"),
+        next: "run it again; if it fails again, report it".into(),
+    };
+    InjectedTarget { error: Some(problem), ..report }
 }

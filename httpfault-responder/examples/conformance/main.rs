@@ -77,6 +77,7 @@ impl Mode {
             upstream: Arc::new(Direct),
             probe_token: String::new(),
             limits: Limits { head_time: Duration::from_millis(300), ..Limits::default() },
+            stats: Box::leak(Box::default()),
         };
         (address, start(vec![listener], config).unwrap())
     }

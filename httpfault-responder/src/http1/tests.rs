@@ -47,6 +47,7 @@ fn context(status: u16) -> Arc<Context> {
         upstream: Arc::new(Nobody),
         probe_token: String::new(),
         limits: Limits::default(),
+        stats: Box::leak(Box::default()),
     }))
 }
 

@@ -87,6 +87,7 @@ impl Setup {
             upstream: Arc::new(Direct),
             probe_token: TOKEN.to_owned(),
             limits,
+            stats: Box::leak(Box::default()),
         };
         Self { address, app, responder: start(vec![listener], config).unwrap() }
     }

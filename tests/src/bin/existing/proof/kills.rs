@@ -2,7 +2,7 @@
 
 use std::{fmt, path::Path, time::Duration};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use httpfault_tests::{agent::Agent, load::Load, site::Site, wait};
 use nix::{
     errno::Errno,
@@ -44,10 +44,8 @@ impl Kill {
     }
 
     fn once(self, agent: Agent) -> Result<()> {
-        let children = agent.children()?;
-        ensure!(!children.is_empty(), "the agent has no child");
         let own = Pid::from_raw(agent.pid().cast_signed());
-        let all = [&[own], children.as_slice()].concat();
+        let all = [own, agent.keeper()?];
         let killed = match self {
             Self::Agent => &all[..1],
             Self::Child => &all[1..],
