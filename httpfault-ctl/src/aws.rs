@@ -25,7 +25,7 @@ pub(crate) use document::{Kept, NAME as DOCUMENT_NAME, content as document_conte
 pub(crate) use errands::{Errands, Reply};
 pub(crate) use error::ApiError;
 pub(crate) use hosts::Hosts;
-pub(crate) use lookup::Looked;
+pub(crate) use lookup::{Looked, Past};
 pub(crate) use policy::{REFERENCE, least};
 pub(crate) use rights::Optional;
 pub(crate) use wait::{Answer, State};

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     aws::{
-        Action, Answer, ApiError, Cloud, Errands, Sent,
+        Action, Answer, ApiError, Cloud, Errands, Past, Sent,
         scripts::{self, Work},
     },
     console::Console,
@@ -99,9 +99,16 @@ impl<'a> Removal<'a> {
         };
         let idle = self.verdicts.iter().filter(|(_, verdict)| !was_on(verdict));
         let idle: BTreeSet<InstanceId> = idle.map(|(host, _)| host.clone()).collect();
+        if idle.is_empty() {
+            return Ok(());
+        }
         // Nothing was on there, but a command that has not ended may begin. A look that is sent after the cancel is
-        // taken after it, too.
-        if self.holding.is_some() && !idle.is_empty() {
+        // taken after it, too. Without an experiment's id, only what is already known is looked through: an account's
+        // commands are many.
+        if self.holding.is_none() && self.experiment.is_some() {
+            self.holding = Some(self.cloud.injections(self.experiment, Past::MayBegin).await?);
+        }
+        if self.holding.is_some() {
             let cancelled = self.cancel(&idle).await?;
             self.look(cancelled).await?;
         }
@@ -246,7 +253,7 @@ impl<'a> Removal<'a> {
     async fn cancel(&mut self, hosts: &BTreeSet<InstanceId>) -> Result<BTreeSet<InstanceId>, ApiError> {
         let holding = match self.holding.take() {
             Some(holding) => holding,
-            None => self.cloud.injections(self.experiment).await?,
+            None => self.cloud.injections(self.experiment, Past::MayBeOn).await?,
         };
         let mut cancelled = BTreeSet::new();
         for sent in &holding {

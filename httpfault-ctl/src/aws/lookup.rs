@@ -13,6 +13,7 @@ use super::{
     error::ApiError,
     limit::COMMANDS_PAGE,
     rights::Optional,
+    scripts::LATEST_START_SECS,
 };
 use crate::fleet::InstanceId;
 
@@ -32,7 +33,16 @@ pub(crate) struct Looked {
     pub(crate) far_enough: bool,
 }
 
-struct Past {
+/// How far back an injection's command matters.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Past {
+    /// Its fault may still be on.
+    MayBeOn,
+    /// It does nothing when it begins later than this.
+    MayBegin,
+}
+
+struct Command {
     command: String,
     comment: String,
     instances: Vec<String>,
@@ -90,14 +100,22 @@ impl Cloud {
 
     /// The commands that hold an experiment's fault, or any fault that may still be on; none where the caller may not
     /// look.
-    pub(crate) async fn injections(&self, experiment: Option<&ExperimentId>) -> Result<Vec<Sent>, ApiError> {
+    pub(crate) async fn injections(
+        &self,
+        experiment: Option<&ExperimentId>,
+        past: Past,
+    ) -> Result<Vec<Sent>, ApiError> {
         let mark = format!(" {} ", Action::Inject);
         let prefix = experiment.map_or_else(|| "httpfault ".to_owned(), |id| comment_prefix(Some(id)));
-        let since = Timestamp::now() - LONGEST;
+        let longest = match past {
+            Past::MayBeOn => LONGEST,
+            Past::MayBegin => SKEW + SignedDuration::from_secs(LATEST_START_SECS),
+        };
+        let since = Timestamp::now() - longest;
         let past = self.past(since).await;
         let mut past = self.unless_denied(Optional::ListCommands, past)?.unwrap_or_default();
         past.retain(|command| command.comment.starts_with(&prefix) && command.comment.contains(&mark));
-        let sent = |command: Past| Sent {
+        let sent = |command: Command| Sent {
             comment: command.comment,
             instances: command.instances.iter().filter_map(|id| InstanceId::new(id)).collect(),
             command: Some(command.command),
@@ -108,7 +126,7 @@ impl Cloud {
         Ok(past.into_iter().map(sent).collect())
     }
 
-    async fn past(&self, after: Timestamp) -> Result<Vec<Past>, ApiError> {
+    async fn past(&self, after: Timestamp) -> Result<Vec<Command>, ApiError> {
         let filter = CommandFilter::builder()
             .key(CommandFilterKey::InvokedAfter)
             .value(after.strftime("%Y-%m-%dT%H:%M:%SZ").to_string())
@@ -129,7 +147,7 @@ impl Cloud {
                 let instances = command.instance_ids.unwrap_or_default();
                 let requested =
                     command.requested_date_time.and_then(|at| Timestamp::from_second(at.secs()).ok());
-                found.push(Past { command: id, comment, instances, requested });
+                found.push(Command { command: id, comment, instances, requested });
             }
             token = page.next_token.filter(|token| !token.is_empty());
             if token.is_none() {

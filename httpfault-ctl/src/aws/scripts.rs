@@ -13,6 +13,9 @@ use super::{
 };
 use crate::{fleet::InstanceId, plan::HostRun, tunables::Architecture};
 
+/// A command that reaches a host later than this after it was sent does nothing; clocks may differ by most of it.
+pub(crate) const LATEST_START_SECS: i64 = 300;
+
 const PROBE: &str = include_str!("scripts/probe.sh");
 const PIECE: &str = include_str!("scripts/piece.sh");
 const INSTALL: &str = include_str!("scripts/install.sh");

@@ -50,6 +50,22 @@ fn the_log_of_a_killed_controller_has_what_removes_its_fault() {
     site.assert_clean();
 }
 
+/// Nothing is on yet, but the command that puts it on is on its way.
+#[test]
+fn remove_also_ends_what_has_not_begun() {
+    let site = Site::new(World::fleet(1, 1));
+    site.mode(&host(0), "late");
+    let mut ctl = site.on_service("run");
+    let run = start(ctl.env("TOTAL_CHAOS_DURATION", "600").env("EXPERIMENT_ID", "orphan-6"));
+    site.await_command("inject", |command| command.invocations.iter().all(|one| one.started));
+    drop(run);
+    finish(site.ctl("remove").env("EXPERIMENT_ID", "orphan-6")).exits(0);
+    std::fs::write(site.on_host(&host(0), "/run/httpfault/.begin"), "").unwrap();
+    site.await_command("inject", |command| command.invocations.iter().all(|one| one.status.is_final()));
+    std::fs::remove_file(site.on_host(&host(0), "/run/httpfault/.begin")).unwrap();
+    site.assert_clean();
+}
+
 #[test]
 fn remove_takes_a_whole_cluster_or_only_a_service() {
     let site = Site::new(World::fleet(2, 1));

@@ -38,6 +38,7 @@ run)
         printf '{"event":"refused","ready":false,"experiment_id":"%s","problems":[{"subject":"port 80","problem":"nobody listens","next":"start the application"}],"targets":[]}\n' "$id"
         exit 1
     fi
+    while [ "${STUB_MODE:-}" = late ] && [ ! -e /run/httpfault/.begin ]; do sleep 0.05; done
     state=/run/httpfault/$id
     if ! mkdir "$state" 2>/dev/null; then
         printf '{"event":"already_running",%s\n' "$(fault "$state" | cut -c2-)"

@@ -20,8 +20,6 @@ use crate::{
 
 /// What the agent may take beyond the duration: to start, and to finish open connections at the end.
 const MARGIN: Duration = Duration::from_secs(45);
-/// A command that reaches a host later than this does nothing; clocks may differ by most of it.
-const LATEST_START_SECS: i64 = 300;
 
 /// Makes sure that every host of the plan has its agent. A host that can't be given it fails alone.
 pub(super) async fn deliver(
@@ -78,7 +76,7 @@ pub(super) async fn inject(
         let agent = agent.with_context(|| format!("the plan has no agent for {}", run.architecture))?;
         told.push((run, agent.sha256.as_str()));
     }
-    let not_after = Timestamp::now().as_second() + LATEST_START_SECS;
+    let not_after = Timestamp::now().as_second() + scripts::LATEST_START_SECS;
     let execution = Duration::from_secs(desk.plan.duration_secs) + MARGIN;
     let experiment = desk.experiment();
     let batches = scripts::inject(&told, not_after)?;
