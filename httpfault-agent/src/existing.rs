@@ -26,6 +26,7 @@ use std::{
     net::SocketAddr,
     os::fd::OwnedFd,
     rc::Rc,
+    sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
 };
 
@@ -206,11 +207,12 @@ impl Shared {
 pub(crate) async fn look_after(
     target: u32,
     job: Job,
+    over: &'static AtomicBool,
     shared: Rc<Shared>,
     mut orders: mpsc::UnboundedReceiver<Order>,
     changed: &mut dyn FnMut(Stage, &Tally),
 ) -> anyhow::Result<()> {
-    let mut care = Care::new(target, job, shared)?;
+    let mut care = Care::new(target, job, over, shared)?;
     care.list(true).await?;
     let mut stage = Stage::Found;
     while stage != Stage::Settled {
@@ -241,6 +243,8 @@ pub(crate) async fn look_after(
 struct Care {
     target: u32,
     job: Job,
+    /// Set before the hooks come off.
+    over: &'static AtomicBool,
     finder: Finder,
     shared: Rc<Shared>,
     tell: mpsc::UnboundedSender<Told>,
@@ -256,12 +260,13 @@ struct Care {
 }
 
 impl Care {
-    fn new(target: u32, job: Job, shared: Rc<Shared>) -> anyhow::Result<Self> {
+    fn new(target: u32, job: Job, over: &'static AtomicBool, shared: Rc<Shared>) -> anyhow::Result<Self> {
         let finder = Finder::new(&job)?;
         let (tell, told) = mpsc::unbounded_channel();
         Ok(Self {
             target,
             job,
+            over,
             finder,
             shared,
             tell,
@@ -278,7 +283,10 @@ impl Care {
     async fn list(&mut self, arrivals: bool) -> anyhow::Result<()> {
         self.listed = Instant::now();
         let mut new = Vec::new();
-        for (cookie, held) in self.finder.established()? {
+        let established = self.finder.established()?;
+        // Whatever the table shows while the hooks are on was there before them.
+        let arrivals = arrivals && !self.is_over();
+        for (cookie, held) in established {
             if let Some(known) = self.connections.get_mut(&cookie) {
                 known.moved(held);
             } else if arrivals {
@@ -290,6 +298,11 @@ impl Care {
             self.open_accounts(&new).await?;
         }
         Ok(())
+    }
+
+    /// Nothing more is done to a connection then, however late the order to settle comes.
+    fn is_over(&self) -> bool {
+        self.over.load(Ordering::SeqCst)
     }
 
     fn take_in(&mut self, cookie: u64, held: Held) {
@@ -370,11 +383,12 @@ impl Care {
         if self.look_at_taken(cookie) {
             return;
         }
-        if self.started.is_some() && self.shared.agent_lives() && self.wants(cookie) && self.take(cookie) {
+        let on = self.started.is_some() && !self.is_over();
+        if on && self.shared.agent_lives() && self.wants(cookie) && self.take(cookie) {
             return;
         }
         let Some(connection) = self.connections.get_mut(&cookie) else { return };
-        let mode = self.started.map(|_| self.job.mode);
+        let mode = on.then_some(self.job.mode);
         let look = connection.look(mode, &mut self.shared.gates.borrow_mut());
         if look == Look::Gone {
             self.forget(cookie);

@@ -233,6 +233,7 @@ impl Fault {
     pub(crate) async fn end(mut self) -> Ended {
         self.lease.stop();
         let kernel_side = self.counters();
+        self.existing.over();
         self.datapath().detach();
         let settled = self.existing.settle().await;
         self.responder.leave();

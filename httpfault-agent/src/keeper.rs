@@ -30,7 +30,8 @@ use crate::{
     channel::{self, Channel},
     existing::{Job, Released, Stage, Tally},
     responder::Adopter,
-    sys::{self, SharedWord},
+    signs::Signs,
+    sys,
 };
 use message::{Order, Progress, Report};
 pub(crate) use process::run;
@@ -52,8 +53,7 @@ pub(crate) enum Fork {
 pub(crate) struct End {
     descriptor: OwnedFd,
     agent: rustix::process::Pid,
-    /// Until when the agent lives, as it says, `CLOCK_BOOTTIME` in nanoseconds.
-    agent_until: SharedWord,
+    signs: Signs,
     /// The responder, which may not stay when the agent is gone.
     responder: OwnedFd,
 }
@@ -65,6 +65,7 @@ pub(crate) struct Keeper(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     orders: mpsc::UnboundedSender<Order>,
+    signs: Signs,
     targets: Mutex<HashMap<u32, Target>>,
     next: AtomicU32,
 }
@@ -93,11 +94,11 @@ pub(crate) struct Existing {
 }
 
 /// Makes two processes of this one. No thread may exist yet.
-pub(crate) fn fork(agent_until: SharedWord, responder: OwnedFd) -> anyhow::Result<Fork> {
+pub(crate) fn fork(signs: Signs, responder: OwnedFd) -> anyhow::Result<Fork> {
     let (ours, its) = channel::pair().context("making the keeper's channel")?;
     let agent = rustix::process::getpid();
     Ok(match sys::fork().context("starting the keeper")? {
-        None => Fork::Keeper(End { descriptor: its, agent, agent_until, responder }),
+        None => Fork::Keeper(End { descriptor: its, agent, signs, responder }),
         Some(_keeper) => Fork::Agent(ours),
     })
 }
@@ -106,10 +107,11 @@ pub(crate) fn fork(agent_until: SharedWord, responder: OwnedFd) -> anyhow::Resul
 
 impl Keeper {
     /// Begins to talk to the keeper. Must be called inside a Tokio runtime.
-    pub(crate) fn connect(channel: OwnedFd) -> anyhow::Result<Self> {
+    pub(crate) fn connect(channel: OwnedFd, signs: Signs) -> anyhow::Result<Self> {
         let channel = Arc::new(Channel::new(channel).context("opening the keeper's channel")?);
         let (orders, outbox) = mpsc::unbounded_channel();
-        let keeper = Self(Arc::new(Inner { orders, targets: Mutex::default(), next: AtomicU32::new(0) }));
+        let (targets, next) = (Mutex::default(), AtomicU32::new(0));
+        let keeper = Self(Arc::new(Inner { orders, signs, targets, next }));
         tokio::spawn(send(Arc::clone(&channel), outbox));
         tokio::spawn(receive(channel, Arc::downgrade(&keeper.0)));
         Ok(keeper)
@@ -224,6 +226,13 @@ impl Existing {
     /// What was seen and done so far.
     pub(crate) fn tally(&self) -> Tally {
         self.progress.borrow().tally.clone()
+    }
+
+    /// The hooks are about to come off: from here on no connection is one from before the fault.
+    pub(crate) fn over(&self) {
+        if let Some(over) = self.keeper.0.signs.over(self.target) {
+            over.store(true, Ordering::SeqCst);
+        }
     }
 
     /// The fault is over: the keeper lets go of them.

@@ -101,7 +101,7 @@ fn fork(args: &RunArgs) -> anyhow::Result<Forked> {
         responder::Fork::Responder(child) => return Ok(Forked::Responder(child, spec)),
         responder::Fork::Agent(parent) => parent,
     };
-    Ok(match keeper::fork(signs.agent_until, responder.process()?)? {
+    Ok(match keeper::fork(signs, responder.process()?)? {
         keeper::Fork::Keeper(end) => Forked::Keeper(end),
         keeper::Fork::Agent(keeper) => Forked::Agent(Ends { spec, signs, responder, keeper }),
     })
@@ -114,7 +114,7 @@ fn dispatch(command: Command, ends: Option<Ends>) -> anyhow::Result<Exit> {
             Command::Run(args) => {
                 let Ends { spec, signs, responder, keeper } =
                     ends.context("the run has no other processes")?;
-                let keeper = Keeper::connect(keeper)?;
+                let keeper = Keeper::connect(keeper, signs)?;
                 let responder = Responder::connect(responder, signs, keeper.clone())?;
                 let parts = Parts { responder, keeper, signs };
                 run::run(spec, &args, &Reporter::new(args.output.output), parts).await

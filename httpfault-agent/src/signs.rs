@@ -1,6 +1,6 @@
 //! What the agent's processes see of each other without asking: words in memory that they share.
 
-use std::io;
+use std::{io, sync::atomic::AtomicBool};
 
 use httpfault_responder::Stats;
 
@@ -15,6 +15,9 @@ pub(crate) struct Signs {
     pub(crate) responder_pulse: SharedWord,
     /// What the responder counts, target by target. It is there still when the responder is not.
     pub(crate) stats: &'static [Stats],
+    /// Whose fault is over, target by target as the keeper counts them: true before the first hook comes off. What the
+    /// keeper is told otherwise it may hear late.
+    over: &'static [AtomicBool],
 }
 
 impl Signs {
@@ -24,6 +27,11 @@ impl Signs {
             agent_until: SharedWord::new(0)?,
             responder_pulse: SharedWord::new(0)?,
             stats: sys::share(targets, Stats::default)?,
+            over: sys::share(targets, AtomicBool::default)?,
         })
+    }
+
+    pub(crate) fn over(&self, target: u32) -> Option<&'static AtomicBool> {
+        usize::try_from(target).ok().and_then(|target| self.over.get(target))
     }
 }

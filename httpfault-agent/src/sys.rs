@@ -8,7 +8,7 @@ use std::{
     io, mem,
     os::fd::{AsFd, AsRawFd, OwnedFd},
     ptr::NonNull,
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use httpfault_responder::Stats;
@@ -60,6 +60,8 @@ pub(crate) unsafe trait Shared: Sync {}
 
 // SAFETY: an atomic.
 unsafe impl Shared for AtomicU64 {}
+// SAFETY: an atomic.
+unsafe impl Shared for AtomicBool {}
 // SAFETY: arrays and structures of atomics.
 unsafe impl Shared for Stats {}
 

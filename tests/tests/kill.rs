@@ -273,6 +273,32 @@ fn connections_of_a_stopped_agent_are_the_applications() -> Result<()> {
     assert_at_peace(&before, &site, &id)
 }
 
+/// It hears late that the fault is over, and what it finds then is not from before the fault.
+#[test]
+fn a_keeper_that_was_stopped_does_nothing_after_the_end() -> Result<()> {
+    let site = Site::take("keeperlate")?;
+    for _round in 0..4 {
+        let id = experiment("keeperlate");
+        let agent = site.inject(&id, &["--existing-connections", "reset"])?;
+        let keeper = agent.keeper()?;
+        kill(keeper, Signal::SIGSTOP)?;
+        agent.signal(Signal::SIGTERM)?;
+        time_until_real(&site)?;
+        let after = Load::start(&site.client, load::Plan::new(site.v4(), 16, Style::KeepAlive));
+        after.await_real(200)?;
+        // So long that a look at the connections is due.
+        wait::pause(Duration::from_millis(200));
+        kill(keeper, Signal::SIGCONT)?;
+        let ended = agent.ended()?;
+        assert_eq!(ended.code()?, 130, "{ended:?}");
+        after.await_real(200)?;
+        let after = after.stop()?;
+        assert!(after.lost().is_empty(), "opened after the end: {:?}", after.lost());
+        assert_eq!(ended.target()?.counters.existing_reset, 0);
+    }
+    Ok(())
+}
+
 /// Nobody is left to tell it anything, but the keeper.
 #[test]
 fn a_stopped_responder_does_not_outlive_a_killed_agent() -> Result<()> {

@@ -28,6 +28,7 @@ use crate::{
     channel::Channel,
     datapath::existing::{Gates, Notes},
     existing::{self, Released, Request, Shared, Stage, Tally, Told, self_test},
+    signs::Signs,
     state,
     sys::{self, SharedWord},
 };
@@ -50,7 +51,7 @@ pub(crate) fn run(end: End) -> ExitCode {
     }
 }
 
-fn try_run(End { descriptor, agent, agent_until, responder }: End) -> anyhow::Result<()> {
+fn try_run(End { descriptor, agent, signs, responder }: End) -> anyhow::Result<()> {
     setsid().context("leaving the agent's session")?;
     take_precedence();
     // An inherited pipe would keep the SSM command open for as long as the keeper lives.
@@ -66,7 +67,7 @@ fn try_run(End { descriptor, agent, agent_until, responder }: End) -> anyhow::Re
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     LocalSet::new().block_on(&runtime, async {
         let channel = Rc::new(Channel::new(descriptor)?);
-        let mut desk = Desk::new(Rc::clone(&channel), agent_until);
+        let mut desk = Desk::new(Rc::clone(&channel), signs);
         let ended = desk.serve(&channel).await;
         desk.close().await;
         let pidfd = sys::async_fd(pidfd, Interest::READABLE)?;
@@ -113,8 +114,7 @@ type Releases = Rc<RefCell<HashMap<u64, oneshot::Sender<Released>>>>;
 struct Desk {
     reports: mpsc::UnboundedSender<Outgoing>,
     releases: Releases,
-    /// Until when the agent lives, as it says.
-    agent_until: SharedWord,
+    signs: Signs,
     targets: HashMap<u32, mpsc::UnboundedSender<existing::Order>>,
     tasks: JoinSet<()>,
     /// Made when the first target comes.
@@ -123,7 +123,7 @@ struct Desk {
 }
 
 impl Desk {
-    fn new(channel: Rc<Channel>, agent_until: SharedWord) -> Self {
+    fn new(channel: Rc<Channel>, signs: Signs) -> Self {
         let (reports, mut outbox) = mpsc::unbounded_channel::<Outgoing>();
         tokio::task::spawn_local(async move {
             while let Some((report, descriptors)) = outbox.recv().await {
@@ -136,7 +136,7 @@ impl Desk {
         Self {
             reports,
             releases: Releases::default(),
-            agent_until,
+            signs,
             targets: HashMap::new(),
             tasks: JoinSet::new(),
             shared: None,
@@ -179,6 +179,13 @@ impl Desk {
             Ok(shared) => shared,
             Err(why) => return report(Stage::Asked, &Tally::default(), Some(format!("{why:#}"))),
         };
+        let Some(over) = self.signs.over(target) else {
+            return report(
+                Stage::Asked,
+                &Tally::default(),
+                Some("there are more targets than were named".into()),
+            );
+        };
         let (orders, inbox) = mpsc::unbounded_channel();
         self.targets.insert(target, orders);
         self.tasks.spawn_local(async move {
@@ -189,7 +196,7 @@ impl Desk {
                     last = (stage, tally.clone());
                 }
             };
-            if let Err(why) = existing::look_after(target, job, shared, inbox, &mut changed).await {
+            if let Err(why) = existing::look_after(target, job, over, shared, inbox, &mut changed).await {
                 report(last.0, &last.1, Some(format!("{why:#}")));
             }
         });
@@ -204,10 +211,10 @@ impl Desk {
 
     /// Lets go of everything; the agent is gone.
     async fn close(&mut self) {
-        self.agent_until.set(0);
+        self.signs.agent_until.set(0);
         if let Some(shared) = &self.shared {
             // At once: nothing more is eaten that nobody would answer. The lease ends it where this fails.
-            let _by_lease = beat(shared, self.agent_until);
+            let _by_lease = beat(shared, self.signs.agent_until);
         }
         self.releases.borrow_mut().clear();
         for target in self.targets.keys() {
@@ -232,8 +239,8 @@ impl Desk {
             agent_until: Cell::new(0),
             take,
         });
-        beat(&shared, self.agent_until)?;
-        let beating = keep_beating(Rc::clone(&shared), self.agent_until, self.reports.clone());
+        beat(&shared, self.signs.agent_until)?;
+        let beating = keep_beating(Rc::clone(&shared), self.signs.agent_until, self.reports.clone());
         tokio::task::spawn_local(beating);
         tokio::task::spawn_local(dispatch(ready, Rc::clone(&shared)));
         tokio::task::spawn_local(ask(asked, Rc::clone(&self.releases), self.reports.clone()));
