@@ -43,8 +43,9 @@ pub(crate) use process::run;
 
 /// How long it may take to begin with a target. Before that it enters every namespace of the run.
 const START_WITHIN: Duration = Duration::from_secs(10);
-/// How long it may show no sign of life before it is not waited for any more.
-const SILENCE: Duration = Duration::from_secs(3);
+/// How long it may show no sign of life before it is not waited for any more. The fault is off by then, and what waits for
+/// a responder that was stopped gets its answer when that goes on. `remove` waits longer.
+const SILENCE: Duration = Duration::from_secs(8);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Which of the two processes this is.
