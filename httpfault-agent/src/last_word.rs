@@ -9,7 +9,6 @@ use std::{
     time::SystemTime,
 };
 
-use anyhow::Context as _;
 use httpfault_common::contract::{ExperimentId, Removed, TargetReport};
 
 use crate::state;
@@ -32,7 +31,7 @@ impl LastWord {
 
     /// In place of what was kept before. Without it the fault is none the worse.
     pub(crate) fn keep(&mut self, word: &Removed) {
-        if let Err(why) = write(&self.path, word)
+        if let Err(why) = state::write_whole(&self.path, word)
             && !std::mem::replace(&mut self.warned, true)
         {
             log::warn!("keeping the last word of the fault: {why:#}");
@@ -74,12 +73,4 @@ pub(crate) fn make_room(experiment: &ExperimentId) {
 
 fn path(experiment: &ExperimentId) -> PathBuf {
     Path::new(state::ROOT).join(format!("{PREFIX}{experiment}"))
-}
-
-fn write(path: &Path, word: &Removed) -> anyhow::Result<()> {
-    let mut fresh = path.to_owned();
-    fresh.as_mut_os_string().push("~");
-    fs::write(&fresh, serde_json::to_vec(word)?)
-        .and_then(|()| fs::rename(&fresh, path))
-        .with_context(|| format!("writing {}", path.display()))
 }

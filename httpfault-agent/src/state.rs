@@ -237,15 +237,17 @@ fn locked_with(dir: &Path, state: &State) -> anyhow::Result<File> {
     let lock = open_lock(&dir.join(LOCK))?;
     // Whoever looks whether it is taken holds it, shared, for a moment.
     lock.lock().context("locking the experiment's state")?;
-    write(dir, state)?;
+    write_whole(&dir.join(STATE), state)?;
     Ok(lock)
 }
 
-fn write(dir: &Path, state: &State) -> anyhow::Result<()> {
-    let fresh = dir.join(".state.json");
-    fs::write(&fresh, serde_json::to_vec(state)?)
-        .and_then(|()| fs::rename(&fresh, dir.join(STATE)))
-        .with_context(|| format!("writing {}", dir.join(STATE).display()))
+/// Whoever reads it reads all of it, or what was there before.
+pub(crate) fn write_whole(path: &Path, value: &impl Serialize) -> anyhow::Result<()> {
+    let mut fresh = path.to_owned();
+    fresh.as_mut_os_string().push("~");
+    fs::write(&fresh, serde_json::to_vec(value)?)
+        .and_then(|()| fs::rename(&fresh, path))
+        .with_context(|| format!("writing {}", path.display()))
 }
 
 fn open_lock(path: &Path) -> anyhow::Result<File> {

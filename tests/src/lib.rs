@@ -10,6 +10,7 @@
 //!
 //! Everything made here is removed when its value is dropped, also when a test panics.
 
+pub mod background;
 pub mod command;
 pub mod machine;
 pub mod wait;

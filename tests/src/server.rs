@@ -4,7 +4,6 @@ use std::{
     convert::Infallible,
     net::{Ipv4Addr, SocketAddr, TcpListener},
     sync::Arc,
-    thread::{self, JoinHandle},
 };
 
 use anyhow::{Context, Result};
@@ -15,16 +14,14 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
-use tokio::sync::oneshot;
 
-use crate::netns::Namespace;
+use crate::{background::Background, netns::Namespace};
 
 /// Serves until it is dropped, on a thread of its own.
 #[derive(Debug)]
 pub struct Server {
     pub address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<Result<()>>>,
+    _serving: Background,
 }
 
 impl Server {
@@ -36,27 +33,10 @@ impl Server {
         let listener = namespace.run(|| Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, port))?))?;
         let address = listener.local_addr().context("asking for the port")?;
         listener.set_nonblocking(true).context("preparing the listener")?;
-        let (stop, stopped) = oneshot::channel();
-        let thread = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(async {
-                tokio::select! {
-                    ended = serve(listener, Arc::new(answer)) => ended,
-                    _ = stopped => Ok(()),
-                }
-            })
+        let serving = Background::start(format!("the server at {address}"), async move || {
+            serve(listener, Arc::new(answer)).await
         });
-        Ok(Self { address, stop: Some(stop), thread: Some(thread) })
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // It ends when its side of the channel does.
-        drop(self.stop.take());
-        if let Some(Ok(Err(error))) = self.thread.take().map(JoinHandle::join) {
-            eprintln!("the server at {} failed: {error:#}", self.address);
-        }
+        Ok(Self { address, _serving: serving })
     }
 }
 
