@@ -119,9 +119,7 @@ impl Object {
 
     /// A map.
     pub(super) fn descriptor(&self, name: &str) -> anyhow::Result<&OwnedFd> {
-        let place = self.image.maps.iter().position(|map| map.name == name);
-        let map = place.and_then(|place| self.maps.get(place));
-        map.with_context(|| format!("the object has no map {name}"))
+        self.maps.get(self.place(name)?).with_context(|| format!("the map {name} was not made"))
     }
 
     /// A map, as the type that this crate uses it with.
@@ -149,9 +147,17 @@ impl Object {
 
     /// Prints the programs' log lines through `log`.
     pub(super) fn logger(&self) -> anyhow::Result<aya_log::EbpfLogger<&'static dyn log::Log>> {
-        let any = self.programs.values().next().context("no program is loaded")?;
-        let id = bpf::program_id(any.program.as_fd())?;
+        // The log is found through a program that has it, and not every program logs.
+        let map = self.place(LOG_MAP)?;
+        let logs = |program: &&Program| maps_of(program.code).any(|(_, place)| place == map);
+        let program = self.image.programs.iter().find(logs).context("no program logs")?;
+        let id = bpf::program_id(self.program(program.name)?)?;
         aya_log::EbpfLogger::init_from_id(id).context("opening the kernel programs' log")
+    }
+
+    fn place(&self, map: &str) -> anyhow::Result<usize> {
+        let place = self.image.maps.iter().position(|known| known.name == map);
+        place.with_context(|| format!("the object has no map {map}"))
     }
 
     fn loaded(&self, name: &str) -> anyhow::Result<&Loaded> {
@@ -204,18 +210,25 @@ fn load_program(program: &Program, license: &CStr, maps: &[OwnedFd]) -> anyhow::
 /// The instructions with the descriptors of the maps that were made.
 fn with_descriptors(code: &[u64], maps: &[OwnedFd]) -> anyhow::Result<Vec<u64>> {
     use std::os::fd::AsRawFd as _;
-    let mut code = code.to_vec();
-    let mut second_half = false;
-    for instruction in &mut code {
-        let loads = !std::mem::take(&mut second_half) && *instruction & 0xff == LOAD_CONSTANT;
-        second_half = loads;
-        if !loads || !NAMES_MAP.contains(&(*instruction >> SOURCE_REGISTER & 0xf)) {
-            continue;
-        }
-        let place = usize::try_from(*instruction >> CONSTANT)?;
+    let mut linked = code.to_vec();
+    for (at, place) in maps_of(code) {
         let map = maps.get(place).context("an instruction names a map that is not there")?;
         let fd = u64::from(map.as_raw_fd().cast_unsigned());
-        *instruction = *instruction & ((1 << CONSTANT) - 1) | fd << CONSTANT;
+        if let Some(instruction) = linked.get_mut(at) {
+            *instruction = *instruction & ((1 << CONSTANT) - 1) | fd << CONSTANT;
+        }
     }
-    Ok(code)
+    Ok(linked)
+}
+
+/// Where instructions name maps, and the place of each in `MAPS`.
+fn maps_of(code: &[u64]) -> impl Iterator<Item = (usize, usize)> {
+    let mut second_half = false;
+    code.iter().enumerate().filter_map(move |(at, &instruction)| {
+        let loads = !std::mem::take(&mut second_half) && instruction & 0xff == LOAD_CONSTANT;
+        second_half = loads;
+        let names_map = loads && NAMES_MAP.contains(&(instruction >> SOURCE_REGISTER & 0xf));
+        let place = usize::try_from(instruction >> CONSTANT).ok()?;
+        names_map.then_some((at, place))
+    })
 }
