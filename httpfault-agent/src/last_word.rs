@@ -10,8 +10,9 @@ use std::{
 };
 
 use httpfault_common::contract::{ExperimentId, Removed, TargetReport};
+use jiff::Timestamp;
 
-use crate::state;
+use crate::{clock, history::Recorder, state};
 
 const PREFIX: &str = ".last-";
 /// So many others stay when a new fault begins; `/run` is memory.
@@ -21,16 +22,23 @@ const KEPT: usize = 15;
 pub(crate) struct LastWord {
     path: PathBuf,
     targets: Vec<TargetReport>,
+    /// From when this was made.
+    history: Recorder,
+    begun_ns: u64,
     warned: bool,
 }
 
 impl LastWord {
     pub(crate) fn of(experiment: &ExperimentId) -> Self {
-        Self { path: path(experiment), targets: Vec::new(), warned: false }
+        let (history, begun_ns) = (Recorder::new(Timestamp::now()), clock::boot_ns());
+        Self { path: path(experiment), targets: Vec::new(), history, begun_ns, warned: false }
     }
 
-    /// In place of what was kept before. Without it the fault is none the worse.
-    pub(crate) fn keep(&mut self, word: &Removed) {
+    /// Adds what came in the course of time, and keeps it in place of what was kept before. Without it the fault is none
+    /// the worse.
+    pub(crate) fn keep(&mut self, word: &mut Removed) {
+        self.history.note(clock::boot_ns().saturating_sub(self.begun_ns) / 1_000_000, &word.targets);
+        word.history = self.history.history().map(Box::new);
         if let Err(why) = state::write_whole(&self.path, word)
             && !std::mem::replace(&mut self.warned, true)
         {
@@ -44,7 +52,7 @@ impl LastWord {
         let over: Vec<TargetReport> = self.targets.drain(..).filter(is_over).collect();
         word.targets.extend(over);
         self.targets.clone_from(&word.targets);
-        self.keep(&word);
+        self.keep(&mut word);
     }
 }
 

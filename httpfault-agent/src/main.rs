@@ -12,6 +12,7 @@ mod cgroup;
 mod netns;
 mod scope;
 mod fault;
+mod history;
 mod last_word;
 mod lease;
 mod datapath;

@@ -85,9 +85,9 @@ pub(crate) async fn run(
         stop: CancellationToken::new(),
     };
     let mut last_word = LastWord::of(&spec.experiment_id);
-    let outcome =
+    let mut outcome =
         inject_hold_remove(&run, preflight, deadline, &claim, signals, reporter, &mut last_word).await;
-    if let Ok(removed) = &outcome {
+    if let Ok(removed) = &mut outcome {
         last_word.keep(removed);
     }
     let released = claim.release();

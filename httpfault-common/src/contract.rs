@@ -6,6 +6,7 @@ mod check;
 pub mod default;
 mod exit;
 mod grpc;
+mod history;
 mod missing;
 mod report;
 mod spec;
@@ -13,6 +14,7 @@ mod spec;
 pub use check::{Mistake, Mistakes};
 pub use exit::Exit;
 pub use grpc::{GrpcError, GrpcStatus, NoGrpcStatus};
+pub use history::History;
 pub use missing::MissingHeader;
 pub use report::{
     CheckReport, Counters, Event, FaultStatus, Injected, InjectedTarget, LeftBehind, Outcome, Phase, Problem,

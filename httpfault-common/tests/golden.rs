@@ -8,8 +8,9 @@
 use std::{fs, path::PathBuf};
 
 use httpfault_common::contract::{
-    CheckReport, Counters, Event, Exit, FaultStatus, Injected, InjectedTarget, LeftBehind, Outcome, Phase,
-    Problem, RemoveReport, Removed, RemovedFault, RemovedHow, RemovedReason, StatusReport, TargetReport,
+    CheckReport, Counters, Event, Exit, FaultStatus, History, Injected, InjectedTarget, LeftBehind, Outcome,
+    Phase, Problem, RemoveReport, Removed, RemovedFault, RemovedHow, RemovedReason, StatusReport,
+    TargetReport,
 };
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
@@ -104,6 +105,20 @@ fn report(reason: RemovedReason, targets: Vec<TargetReport>, left_behind: Vec<Le
         targets,
         left_behind,
         warnings: Vec::new(),
+        history: None,
+    }
+}
+
+fn history() -> History {
+    History {
+        from: at(-1),
+        step_ms: 1000,
+        steps: 62,
+        faulted: vec![0, 4, 3],
+        forwarded: Vec::new(),
+        spared: vec![0, 1],
+        escaped: Vec::new(),
+        connections: vec![0, 5, 2],
     }
 }
 
@@ -127,6 +142,11 @@ fn run() {
     );
     let one = vec![counted(A, Outcome::Failed, 7)];
     golden("run-left-behind.jsonl", &[injected(None), removed(RemovedReason::Lease, one, left())]);
+    let with_history = Removed {
+        history: Some(Box::new(history())),
+        ..report(RemovedReason::Deadline, vec![counted(A, Outcome::Faulted, 7)], Vec::new())
+    };
+    golden("run-history.jsonl", &[injected(None), Event::Removed(with_history)]);
     golden("run-already.jsonl", &[Event::AlreadyRunning(status(Phase::On))]);
     let check = CheckReport {
         ready: false,

@@ -66,6 +66,15 @@ fn deadline_under_load() -> Result<()> {
     // Requests whose answer the clients read are the ones that the agent counted.
     let faulted = ended.target()?.counters.faulted;
     assert_eq!(faulted, tally.count(Outcome::Fault) as u64, "{ended:?}");
+    // What came in the course of time adds up to the same.
+    let counters = ended.target()?.counters;
+    let history = removed.history.context("no history")?;
+    let sums =
+        [&history.faulted, &history.spared, &history.connections].map(|series| series.iter().sum::<u64>());
+    let connections = counters.connections_inbound + counters.connections_in_task;
+    assert_eq!(sums, [faulted, counters.spared, connections], "{history:?}");
+    let busy = history.faulted.iter().filter(|count| **count > 0).count();
+    assert!(history.step_ms == 1000 && history.steps >= 5 && busy >= 5, "{history:?}");
     // How long the agent takes to remove the fault depends on the machine; how long clients see it does not, because the
     // kernel knows the end.
     let faults = || tally.samples.iter().filter(|sample| sample.outcome == Outcome::Fault);

@@ -26,6 +26,7 @@ pub(super) fn removed(
         targets,
         left_behind,
         warnings,
+        history: None,
     }
 }
 

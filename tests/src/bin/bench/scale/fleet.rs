@@ -137,6 +137,7 @@ impl Fleet {
             targets,
             left_behind: Vec::new(),
             warnings: Vec::new(),
+            history: None,
         });
         Ok(Finished::ok(format!(
             "{}\n{}\n",
