@@ -144,7 +144,9 @@ impl Acceptor {
 /// answered here and is the last of its connection costs neither a task nor a place among the events that are waited for.
 /// `None`: the connection is done.
 fn first_look(socket: OwnedFd, context: &Context) -> Option<Accepted> {
-    if !is_welcome(&socket, context) {
+    // Fails only for a connection that the client has already reset.
+    let local = getsockname(&socket).ok().and_then(address)?;
+    if !is_welcome(&socket, local, context) {
         return None;
     }
     with_scratch(|read, out| {
@@ -160,7 +162,7 @@ fn first_look(socket: OwnedFd, context: &Context) -> Option<Accepted> {
         let bytes = &read[..count];
         let protocol = sniff(bytes);
         if protocol != Some(Protocol::Http1) {
-            return accepted(socket, protocol, bytes, Begun::default());
+            return accepted(socket, local, protocol, bytes, Begun::default());
         }
         let (used, stop) = answer_at_once(context, bytes, out);
         let sent = match out.is_empty() {
@@ -171,15 +173,13 @@ fn first_look(socket: OwnedFd, context: &Context) -> Option<Accepted> {
             return None;
         }
         let begun = Begun { unsent: Bytes::copy_from_slice(&out[sent..]), stopped: Some(stop) };
-        accepted(socket, protocol, &bytes[used..], begun)
+        accepted(socket, local, protocol, &bytes[used..], begun)
     })
 }
 
 /// Whether the connection was steered here: then its local port is the application's. One to the responder's own port is
 /// asked about; a connection that is refused is not counted.
-fn is_welcome(socket: &OwnedFd, context: &Context) -> bool {
-    let address = |known: SocketAddrAny| SocketAddr::try_from(known).ok();
-    let Some(local) = getsockname(socket).ok().and_then(address) else { return false };
+fn is_welcome(socket: &OwnedFd, local: SocketAddr, context: &Context) -> bool {
     if local.port() != context.destination.proxy_port {
         return true;
     }
@@ -187,9 +187,19 @@ fn is_welcome(socket: &OwnedFd, context: &Context) -> bool {
     client.is_some_and(|client| context.upstream.was_sent_here(client, local))
 }
 
-fn accepted(socket: OwnedFd, protocol: Option<Protocol>, read: &[u8], begun: Begun) -> Option<Accepted> {
+fn address(known: SocketAddrAny) -> Option<SocketAddr> {
+    SocketAddr::try_from(known).ok()
+}
+
+fn accepted(
+    socket: OwnedFd,
+    local: SocketAddr,
+    protocol: Option<Protocol>,
+    read: &[u8],
+    begun: Begun,
+) -> Option<Accepted> {
     match TcpStream::from_std(socket.into()) {
-        Ok(stream) => Some(Accepted { stream, protocol, read: read.into(), begun }),
+        Ok(stream) => Some(Accepted { stream, local, protocol, read: read.into(), begun }),
         Err(error) => {
             log::warn!("could not serve a connection: {error}");
             None

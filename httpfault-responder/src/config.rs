@@ -96,7 +96,8 @@ pub struct Limits {
     /// How long a connection may be idle. An Application Load Balancer reuses connections for 60 s by default and
     /// expects the target to keep them for longer.
     pub idle_time: Duration,
-    /// After this silence of a new client the application is asked whether it wants to speak first.
+    /// After this silence of an accepted client, which the kernel has given a second before, the application is asked
+    /// whether it wants to speak first.
     pub silence: Duration,
     /// Time for one connection to the application.
     pub connect_time: Duration,
@@ -119,7 +120,7 @@ impl Default for Limits {
             head_bytes: 64 * 1024,
             head_time: Duration::from_secs(30),
             idle_time: Duration::from_secs(600),
-            silence: Duration::from_secs(1),
+            silence: Duration::from_millis(200),
             connect_time: Duration::from_secs(10),
             discard_bytes: 64 * 1024 * 1024,
             discard_time: Duration::from_secs(60),

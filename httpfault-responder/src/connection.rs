@@ -23,9 +23,7 @@ use crate::{
 
 /// Serves an accepted connection to its end.
 pub(crate) async fn serve(accepted: Accepted, context: Arc<Context>, seat: Seat) {
-    let Accepted { stream, protocol, read, begun } = accepted;
-    // Fails only for a connection that the client has already reset.
-    let Ok(local) = stream.local_addr() else { return };
+    let Accepted { stream, local, protocol, read, begun } = accepted;
     let origin = context.destination.origin(local);
     let mut client = Buffered::with(stream, read);
     let mut application = None;
@@ -62,6 +60,8 @@ pub(crate) async fn serve(accepted: Accepted, context: Arc<Context>, seat: Seat)
 /// A connection, and what was seen of it when it was accepted.
 pub(crate) struct Accepted {
     pub(crate) stream: TcpStream,
+    /// Where the client connected to.
+    pub(crate) local: SocketAddr,
     /// `None` if it is not known yet.
     pub(crate) protocol: Option<Protocol>,
     /// Read and not used.

@@ -2,6 +2,7 @@
 
 use std::{io, os::fd::OwnedFd};
 
+use nix::{setsockopt_impl, sockopt_impl, sys::socket::setsockopt};
 use rustix::net::{SocketFlags, accept_with};
 use tokio::{
     io::Interest,
@@ -15,9 +16,25 @@ use tokio::{
 #[derive(Debug)]
 pub(crate) struct Listening(TcpStream);
 
+sockopt_impl!(
+    /// Seconds after which the kernel asks a client once more, and then takes its silence (tcp(7)).
+    DeferAccept,
+    SetOnly,
+    libc::IPPROTO_TCP,
+    libc::TCP_DEFER_ACCEPT,
+    libc::c_int
+);
+
+/// The least that the kernel knows.
+const SILENCE: libc::c_int = 1;
+
 impl Listening {
+    /// Connections come with their first bytes, or after a second without any. So a request is there when its
+    /// connection is looked at, which spares the runtime from waiting for it. Until then a connection is a handshake to
+    /// the kernel, so that a listener is to close two seconds after its last client connected.
     pub(crate) fn new(listener: TcpListener) -> io::Result<Self> {
         let socket = OwnedFd::from(listener.into_std()?);
+        setsockopt(&socket, DeferAccept, &SILENCE)?;
         TcpStream::from_std(socket.into()).map(Self)
     }
 

@@ -243,6 +243,17 @@ fn two_faults_at_once() -> Result<()> {
     before.none_but_these(&[])
 }
 
+/// To the kernel a client that says nothing is a handshake for a while, and a listener that closes forgets those.
+#[test]
+fn a_silent_client_is_told_of_the_end() -> Result<()> {
+    let site = Site::take("silent")?;
+    let agent = site.inject(&experiment("silent"), &[])?;
+    let mut silent = site.open(site.v4())?;
+    assert_eq!(agent.terminate()?.code()?, 130);
+    assert_eq!(silent.rest()?, b"", "its connection was closed in order");
+    Ok(())
+}
+
 /// An agent without descriptors can accept nobody: new clients have to reach the application, not to wait.
 #[test]
 fn out_of_descriptors_the_application_answers() -> Result<()> {

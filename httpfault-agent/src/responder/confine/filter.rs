@@ -73,10 +73,11 @@ const FIONBIO: u64 = 0x5421;
 const FIONREAD: u64 = 0x541b;
 
 /// What the responder sets on its sockets.
-const SOCKET_OPTIONS: [(c_int, c_int); 7] = [
+const SOCKET_OPTIONS: [(c_int, c_int); 8] = [
     (libc::SOL_SOCKET, libc::SO_KEEPALIVE),
     (libc::SOL_SOCKET, libc::SO_LINGER),
     (libc::IPPROTO_TCP, libc::TCP_NODELAY),
+    (libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT),
     (libc::IPPROTO_TCP, libc::TCP_KEEPCNT),
     (libc::IPPROTO_TCP, libc::TCP_KEEPIDLE),
     (libc::IPPROTO_TCP, libc::TCP_KEEPINTVL),
