@@ -16,6 +16,7 @@ mod presign;
 mod resolve;
 mod rights;
 pub(crate) mod scripts;
+mod services;
 mod valid;
 mod wait;
 

@@ -11,6 +11,11 @@ pub(crate) enum CtlError {
     Refused(Refusals),
     #[error("not confirmed, nothing was changed; answer 'y' or pass --yes")]
     Declined,
+    #[error(
+        "nothing was changed, because nobody can be asked: {0}; if that is meant, set HTTPFAULT_YES=true (--yes), else lower \
+         TASK_REPLICA_AFFECTED_PERC or spare the checks"
+    )]
+    Unconfirmed(String),
     #[error("aborted before anything was changed")]
     Aborted,
     #[error("left at once at the third signal without proof that the fault is off{}", recover_with(.recover))]

@@ -1,5 +1,6 @@
 //! From wishes and facts to a plan. Pure: no I/O, no clock, randomness by a seed.
 
+mod blast_radius;
 mod choose;
 mod cost;
 mod delivery;
@@ -14,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use httpfault_common::contract::{ExperimentId, Problem, TargetSelector};
 use serde::Serialize;
 
+pub(crate) use blast_radius::{GuardReport, inquiry};
 pub(crate) use cost::{ApiCalls, HOLD_STRIDE};
 pub(crate) use delivery::DeliveryPlan;
 pub(crate) use renew::Renewed;
@@ -50,7 +52,9 @@ pub(crate) struct Plan {
     /// RAMP_TIME twice and every window; what SSM takes comes on top.
     pub(crate) wall_secs: u64,
     pub(crate) warnings: Vec<String>,
-    /// Why a person at a terminal is asked first.
+    /// Guards of the blast radius that it keeps to.
+    pub(crate) guards: Vec<GuardReport>,
+    /// Why it needs a confirmation.
     pub(crate) danger: Option<String>,
 }
 
@@ -83,6 +87,7 @@ pub(crate) fn make(
     let candidates = choose::candidates(settings, fleet, &mut problems, &mut warnings);
     let population = candidates.len();
     let chosen = choose::sample(candidates, &settings.choice, settings.affected, seed);
+    problems.extend(blast_radius::judge(&chosen, &settings.guards, fleet));
     problems.extend(refuse::hosts(&chosen, fleet));
     let tasks: Vec<PlannedTask> =
         chosen.iter().filter_map(|task| choose::planned(task, settings, fleet, &mut problems)).collect();
@@ -113,7 +118,8 @@ pub(crate) fn make(
         port: settings.template.port,
         duration_secs,
         population,
-        danger: danger(settings, fleet, population, tasks.len()),
+        guards: blast_radius::reports(&settings.guards),
+        danger: blast_radius::danger(settings, fleet, &chosen),
         wall_secs: 2 * settings.ramp.as_secs() + duration_secs * windows.len() as u64,
         tasks,
         windows,
@@ -121,22 +127,5 @@ pub(crate) fn make(
         calls,
         delivery,
         warnings,
-    })
-}
-
-/// All tasks of a load-balanced service failing their health checks at once is an outage of the service, not a test
-/// of its clients.
-fn danger(settings: &RunSettings, fleet: &Fleet, population: usize, chosen: usize) -> Option<String> {
-    let service = fleet.service.as_ref().filter(|service| service.load_balanced)?;
-    let fault = &settings.template.fault;
-    let spared = fault.selection.exclude_user_agents.iter().any(|agent| agent.contains("ELB-HealthChecker"));
-    let whole_service = chosen == population && settings.sequence == Sequence::Parallel;
-    (whole_service && fault.status >= 500 && !spared).then(|| {
-        format!(
-            "all {population} running task(s) of {} will answer {}, health checks of its load balancer too: the whole \
-             service can leave its target group and its tasks can be replaced (EXCLUDE_USER_AGENTS=ELB-HealthChecker \
-             spares the checks)",
-            service.name, fault.status
-        )
     })
 }

@@ -1,6 +1,7 @@
 //! From what was typed to what the program uses: a table of settings, their raw text, checked values.
 
 mod agents;
+mod guards;
 mod lookalike;
 mod parse;
 mod raw;
@@ -10,6 +11,7 @@ pub(crate) mod table;
 
 use clap::ArgMatches;
 
+pub(crate) use guards::{Guards, Held, RequiredTag, Source};
 pub(crate) use raw::{Environment, InputMistake, ProcessEnvironment};
 pub(crate) use read::{read_access, read_policy, read_registry, read_run};
 pub(crate) use settings::{

@@ -31,9 +31,9 @@ impl Cloud {
         let mut fleet = Fleet::default();
         let arns = match service {
             Some(service) => {
-                let tasks = self.task_arns(cluster, Some(service), &mut fleet.calls).await?;
+                let tasks = self.task_arns(cluster, Some(service), None, &mut fleet.calls).await?;
                 for batch in tasks.chunks(ECS_BATCH) {
-                    self.describe_tasks(cluster, batch, &mut fleet).await?;
+                    self.describe_tasks(cluster, batch, false, &mut fleet).await?;
                 }
                 fleet.tasks.iter().filter_map(|task| task.container_instance.clone()).collect()
             }

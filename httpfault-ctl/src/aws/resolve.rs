@@ -10,9 +10,10 @@ use super::{
     error::ApiError,
     limit::{ECS_BATCH, SSM_BATCH},
     rights::Optional,
+    services::by_key,
 };
 use crate::{
-    fleet::{Container, Fleet, Host, InstanceId, Managed, Service, Task},
+    fleet::{Container, Fleet, Host, Inquiry, InstanceId, Managed, Task},
     tunables::TaskChoice,
 };
 
@@ -30,28 +31,27 @@ pub(crate) enum ResolveError {
 }
 
 impl Cloud {
-    /// The cluster as far as `choice` concerns it. `port` decides which task definitions are worth a look.
-    pub(crate) async fn fleet(
-        &self,
-        cluster: &str,
-        choice: &TaskChoice,
-        port: u16,
-    ) -> Result<Fleet, ResolveError> {
+    /// The cluster as far as the inquiry concerns it.
+    pub(crate) async fn fleet(&self, cluster: &str, wanted: &Inquiry<'_>) -> Result<Fleet, ResolveError> {
         let mut fleet = Fleet::default();
         self.check_cluster(cluster).await?;
         fleet.calls += 1;
-        let tasks = match choice {
+        let tasks = match wanted.choice {
             TaskChoice::Tasks(tasks) => tasks.clone(),
             TaskChoice::Service(service) => {
-                fleet.service = Some(self.service(cluster, service).await?);
+                let found = self.service(cluster, service, wanted).await?;
+                fleet.services.insert(found.group(), found);
                 fleet.calls += 1;
-                self.task_arns(cluster, Some(service), &mut fleet.calls).await?
+                self.task_arns(cluster, Some(service), None, &mut fleet.calls).await?
             }
-            TaskChoice::AllTasks => self.task_arns(cluster, None, &mut fleet.calls).await?,
+            TaskChoice::AllTasks => self.task_arns(cluster, None, None, &mut fleet.calls).await?,
         };
         for batch in tasks.chunks(ECS_BATCH) {
             fleet.calls += 1;
-            self.describe_tasks(cluster, batch, &mut fleet).await?;
+            self.describe_tasks(cluster, batch, wanted.tags, &mut fleet).await?;
+        }
+        if !matches!(wanted.choice, TaskChoice::Service(_)) {
+            self.services_behind(cluster, wanted, &mut fleet).await?;
         }
         let arns: BTreeSet<String> =
             fleet.tasks.iter().filter_map(|t| t.container_instance.clone()).collect();
@@ -59,7 +59,7 @@ impl Cloud {
         let instances = fleet.hosts.values().filter_map(|host| InstanceId::new(&host.instance_id)).collect();
         fleet.managed = self.managed(&instances, &mut fleet.calls).await?;
         self.learn_rights(&mut fleet.calls).await?;
-        for definition in unclear_definitions(&fleet.tasks, port) {
+        for definition in unclear_definitions(&fleet.tasks, wanted.port) {
             fleet.calls += 1;
             let ports = self.declared_ports(&definition).await;
             let Some(ports) = self.unless_denied(Optional::DescribeTaskDefinition, ports)? else { break };
@@ -78,9 +78,9 @@ impl Cloud {
     ) -> Result<Vec<String>, ApiError> {
         let Some(service) = group.strip_prefix("service:") else { return Ok(Vec::new()) };
         let mut fleet = Fleet::default();
-        let arns = self.task_arns(cluster, Some(service), &mut fleet.calls).await?;
+        let arns = self.task_arns(cluster, Some(service), None, &mut fleet.calls).await?;
         for batch in arns.chunks(ECS_BATCH) {
-            self.describe_tasks(cluster, batch, &mut fleet).await?;
+            self.describe_tasks(cluster, batch, false, &mut fleet).await?;
         }
         let newer = fleet.tasks.into_iter().filter(|task| task.started_at.is_none_or(|at| at >= since));
         Ok(newer.map(|task| task.id).collect())
@@ -90,7 +90,7 @@ impl Cloud {
     pub(crate) async fn tasks(&self, cluster: &str, arns: &[String]) -> Result<Vec<Task>, ApiError> {
         let mut fleet = Fleet::default();
         for batch in arns.chunks(ECS_BATCH) {
-            self.describe_tasks(cluster, batch, &mut fleet).await?;
+            self.describe_tasks(cluster, batch, false, &mut fleet).await?;
         }
         Ok(fleet.tasks)
     }
@@ -106,28 +106,11 @@ impl Cloud {
         Err(ResolveError::Cluster { cluster: cluster.to_owned(), status })
     }
 
-    async fn service(&self, cluster: &str, service: &str) -> Result<Service, ResolveError> {
-        let request = self.ecs.describe_services().cluster(cluster).services(service);
-        let output = self.call("ecs:DescribeServices", request.send()).await?;
-        let found = output.services.unwrap_or_default().into_iter().next();
-        let status = found.as_ref().and_then(|s| s.status.clone()).unwrap_or_else(|| "MISSING".to_owned());
-        match found {
-            Some(found) if status == "ACTIVE" || status == "DRAINING" => Ok(Service {
-                name: found.service_name.unwrap_or_else(|| service.to_owned()),
-                load_balanced: found.load_balancers.is_some_and(|balancers| !balancers.is_empty()),
-            }),
-            _ => Err(ResolveError::Service {
-                service: service.to_owned(),
-                cluster: cluster.to_owned(),
-                status,
-            }),
-        }
-    }
-
     pub(super) async fn task_arns(
         &self,
         cluster: &str,
         service: Option<&str>,
+        family: Option<&str>,
         calls: &mut u32,
     ) -> Result<Vec<String>, ApiError> {
         let mut arns = Vec::new();
@@ -139,6 +122,7 @@ impl Cloud {
                 .list_tasks()
                 .cluster(cluster)
                 .set_service_name(service.map(str::to_owned))
+                .set_family(family.map(str::to_owned))
                 .desired_status(ecs::DesiredStatus::Running)
                 .set_next_token(token);
             let page = self.call("ecs:ListTasks", request.send()).await?;
@@ -154,9 +138,11 @@ impl Cloud {
         &self,
         cluster: &str,
         tasks: &[String],
+        tags: bool,
         fleet: &mut Fleet,
     ) -> Result<(), ApiError> {
         let request = self.ecs.describe_tasks().cluster(cluster).set_tasks(Some(tasks.to_vec()));
+        let request = request.set_include(tags.then(|| vec![ecs::TaskField::Tags]));
         let output = self.call("ecs:DescribeTasks", request.send()).await?;
         fleet.tasks.extend(output.tasks.unwrap_or_default().into_iter().map(task));
         for failure in output.failures.unwrap_or_default() {
@@ -279,6 +265,7 @@ fn task(found: ecs::Task) -> Task {
         },
         definition: found.task_definition_arn.unwrap_or_default(),
         group: found.group.unwrap_or_default(),
+        tags: by_key(found.tags),
         container_instance: found.container_instance_arn.as_deref().map(last_part),
         started_at: found.started_at.map(|at| at.secs()),
         containers: found.containers.unwrap_or_default().into_iter().map(container).collect(),
@@ -295,6 +282,7 @@ fn host(found: ecs::ContainerInstance) -> Host {
         os_type: attribute("ecs.os-type"),
         cpu_architecture: attribute("ecs.cpu-architecture"),
         bottlerocket: attribute("bottlerocket.variant").is_some(),
+        zone: attribute("ecs.availability-zone"),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::{
 /// Looks everything up and makes the plan, or says every reason against it.
 pub(super) async fn make_plan(cloud: &Cloud, settings: &RunSettings) -> anyhow::Result<Plan> {
     let agents = agents::find(&settings.agents)?;
-    let fleet = cloud.fleet(&settings.cluster, &settings.choice, settings.template.port).await?;
+    let fleet = cloud.fleet(&settings.cluster, &plan::inquiry(settings)).await?;
     let seed = settings.seed.unwrap_or_else(|| fastrand::u64(..));
     let experiment = match &settings.access.experiment {
         Some(id) => id.clone(),

@@ -77,15 +77,22 @@ async fn story(settings: &RunSettings, console: &mut Console, slot: &mut Option<
     Ok(())
 }
 
-/// Shows the plan and asks a person where the fault can take a whole service away; without a terminal it is only said.
+/// Shows the plan. A fault that can take a whole service away needs a confirmation, of a setting or of a person.
 async fn confirm(plan: &Plan, settings: &RunSettings, console: &Console) -> anyhow::Result<()> {
     console.say(PlanReport::summary(plan).trim_end());
     for warning in &plan.warnings {
         console.warn(warning);
     }
     let Some(danger) = &plan.danger else { return Ok(()) };
+    if settings.yes {
+        console.warn(danger);
+        return Ok(());
+    }
+    if !console.can_ask() {
+        bail!(CtlError::Unconfirmed(danger.clone()));
+    }
     console.warn(danger);
-    if !settings.yes && console.can_ask() && !console.ask("this needs a confirmation (or --yes)").await {
+    if !console.ask("this needs a confirmation (or --yes)").await {
         bail!(CtlError::Declined);
     }
     Ok(())

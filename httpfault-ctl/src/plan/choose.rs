@@ -2,7 +2,7 @@
 
 use httpfault_common::contract::{Problem, TargetSelector};
 
-use super::PlannedTask;
+use super::{PlannedTask, blast_radius};
 use crate::{
     fleet::{Fleet, InstanceId, Task},
     tunables::{Architecture, RunSettings, TaskChoice},
@@ -26,9 +26,8 @@ pub(super) fn candidates<'a>(
     }
     let mut fit = Vec::new();
     for task in &fleet.tasks {
-        let running = task.last_status == "RUNNING" && task.desired_status == "RUNNING";
         let whole_cluster = settings.choice == TaskChoice::AllTasks;
-        match (running, task.launch_type == "EC2") {
+        match (task.is_running(), task.launch_type == "EC2") {
             (true, true) => fit.push(task),
             (false, _) if !named => warnings.push(format!(
                 "task {} is {} (wanted: {}) and is not counted",
@@ -49,13 +48,16 @@ pub(super) fn candidates<'a>(
         }
     }
     if fit.is_empty() && problems.is_empty() {
-        let whose = fleet.service.as_ref().map(|s| format!("service {}", s.name));
         problems.push(Problem {
-            subject: whose.unwrap_or_else(|| format!("cluster {}", settings.cluster)),
+            subject: match &settings.choice {
+                TaskChoice::Service(service) => format!("service {service}"),
+                TaskChoice::Tasks(_) | TaskChoice::AllTasks => format!("cluster {}", settings.cluster),
+            },
             problem: "no EC2 task is running".to_owned(),
             next: "start the service, or name another one".to_owned(),
         });
     }
+    let mut fit = blast_radius::within(fit, settings, fleet, problems, warnings);
     // ECS lists tasks in no order; a seed must mean the same choice every time.
     fit.sort_by(|a, b| a.arn.cmp(&b.arn));
     fit

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use super::{HostRun, Plan, PlannedTask, choose, refuse, windows};
+use httpfault_common::contract::Problem;
+
+use super::{HostRun, Plan, PlannedTask, blast_radius, choose, refuse, windows};
 use crate::{
     fleet::{Fleet, Task},
     tunables::{RunSettings, TaskChoice},
@@ -13,6 +15,8 @@ pub(crate) struct Renewed {
     pub(crate) runs: Vec<HostRun>,
     /// By position in `Plan::tasks`.
     pub(crate) changes: Vec<(usize, Change)>,
+    /// Guards that no longer hold.
+    pub(crate) problems: Vec<Problem>,
 }
 
 /// A task that is gone.
@@ -32,7 +36,7 @@ impl Plan {
                 let mut containers = task.containers.iter();
                 let same = planned.runtime_id.is_none()
                     || containers.any(|container| container.runtime_id == planned.runtime_id);
-                is_running(task) && same
+                task.is_running() && same
             })
         })
     }
@@ -48,7 +52,7 @@ impl Plan {
             let Some(planned) = self.tasks.get_mut(index) else { continue };
             let task = fleet.tasks.iter().find(|task| task.id == planned.task);
             let again = task
-                .filter(|task| is_running(task))
+                .filter(|task| task.is_running())
                 .and_then(|task| choose::planned(task, settings, fleet, &mut Vec::new()));
             if let Some(again) = again.filter(|again| again.instance == planned.instance) {
                 *planned = again;
@@ -65,8 +69,13 @@ impl Plan {
             }
         }
         group.sort_unstable();
+        // A service that has shrunk meanwhile may not be taken whole for it.
+        let taken: BTreeSet<&str> =
+            group.iter().filter_map(|index| self.tasks.get(*index)).map(|task| task.task.as_str()).collect();
+        let chosen: Vec<&Task> = fleet.tasks.iter().filter(|task| taken.contains(task.id.as_str())).collect();
+        let problems = blast_radius::judge(&chosen, &settings.guards, fleet);
         let window = windows::window(&group, &self.tasks, settings, &self.experiment);
-        Renewed { runs: window.runs, changes }
+        Renewed { runs: window.runs, changes, problems }
     }
 
     /// Tasks that could be taken, in the order of a draw with the plan's seed; the last one first.
@@ -76,14 +85,14 @@ impl Plan {
         }
         let known: BTreeSet<&str> = self.tasks.iter().map(|task| task.task.as_str()).collect();
         let mut fit = choose::candidates(settings, fleet, &mut Vec::new(), &mut Vec::new());
-        fit.retain(|task| !known.contains(task.id.as_str()) && refuse::hosts(&[task], fleet).is_empty());
+        fit.retain(|task| {
+            let new = !known.contains(task.id.as_str());
+            let allowed = blast_radius::has_all_tags(task, &settings.guards, fleet);
+            new && allowed && refuse::hosts(&[task], fleet).is_empty()
+        });
         fastrand::Rng::with_seed(self.seed).shuffle(&mut fit);
         let planned =
             fit.into_iter().filter_map(|task| choose::planned(task, settings, fleet, &mut Vec::new()));
         { planned }.filter(|task| self.agents.contains_key(&task.architecture)).collect()
     }
-}
-
-fn is_running(task: &Task) -> bool {
-    task.last_status == "RUNNING" && task.desired_status == "RUNNING"
 }

@@ -33,8 +33,9 @@ fn settings(more: &[(&'static str, &str)]) -> RunSettings {
 
 /// `tasks` tasks, ten on a host.
 fn fleet(tasks: usize) -> Fleet {
-    let mut fleet =
-        Fleet { service: Some(Service { name: "s".to_owned(), load_balanced: true }), ..Fleet::default() };
+    let mut fleet = Fleet::default();
+    let service = Service { name: "s".to_owned(), load_balanced: true, ..Service::default() };
+    fleet.services.insert(service.group(), service);
     for number in 0..tasks {
         let host = format!("arn:host/{}", number / 10);
         let instance_id = format!("i-{:017}", number / 10);
@@ -52,6 +53,7 @@ fn fleet(tasks: usize) -> Fleet {
             last_status: "RUNNING".to_owned(),
             desired_status: "RUNNING".to_owned(),
             launch_type: "EC2".to_owned(),
+            group: "service:s".to_owned(),
             container_instance: Some(host),
             containers: vec![Container {
                 name: "web".to_owned(),

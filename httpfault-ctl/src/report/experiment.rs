@@ -3,7 +3,10 @@
 use httpfault_common::contract::ExperimentId;
 use serde::Serialize;
 
-use crate::{plan::Plan, tunables::Sequence};
+use crate::{
+    plan::{GuardReport, Plan},
+    tunables::Sequence,
+};
 
 /// The beginning of the reports of `plan` and `run`.
 #[derive(Clone, Debug, Serialize)]
@@ -23,6 +26,8 @@ pub(crate) struct Experiment {
     pub(crate) seed: u64,
     /// Running tasks from which they were chosen.
     pub(crate) population: usize,
+    /// Guards of the blast radius that held.
+    pub(crate) guards: Vec<GuardReport>,
 }
 
 impl Experiment {
@@ -39,6 +44,7 @@ impl Experiment {
             sequence: plan.sequence,
             seed: plan.seed,
             population: plan.population,
+            guards: plan.guards.clone(),
         }
     }
 

@@ -21,7 +21,7 @@ pub(crate) struct PlanReport {
     /// RAMP_TIME before and after, and every window; Systems Manager's own time comes on top.
     pub(crate) wall_secs: u64,
     pub(crate) warnings: Vec<String>,
-    /// Why a person at a terminal would be asked first.
+    /// Why `run` needs HTTPFAULT_YES, or a person at a terminal who says yes.
     pub(crate) danger: Option<String>,
     #[serde(skip)]
     summary: String,
@@ -80,8 +80,11 @@ impl PlanReport {
                 task.architecture.to_string(),
             ]);
         }
+        let guards: String = { plan.guards.iter() }
+            .map(|guard| format!("guard {} {} (from {})\n", guard.guard, guard.limit, guard.from))
+            .collect();
         format!(
-            "experiment {}, seed {}: {} of {} running task(s) of {} get status {} on port {} for {} s, {} s in all\n{rows}\n",
+            "experiment {}, seed {}: {} of {} running task(s) of {} get status {} on port {} for {} s, {} s in all\n{rows}\n{guards}",
             plan.experiment,
             plan.seed,
             plan.tasks.len(),

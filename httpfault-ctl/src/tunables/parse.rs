@@ -150,3 +150,10 @@ pub(crate) fn is_image(text: &str) -> bool {
 pub(crate) fn is_sha256(text: &str) -> bool {
     text.len() == 64 && text.chars().all(|c| matches!(c, '0'..='9' | 'a'..='f'))
 }
+
+/// Key or value of a tag, as far as the policy language takes it literally (`*`, `?` and `${` are
+/// its own).
+pub(crate) fn is_tag(text: &str, most: usize) -> bool {
+    let fits = |c: char| c.is_alphanumeric() || " _.:/+-@".contains(c);
+    (1..=most).contains(&text.chars().count()) && text.chars().all(fits)
+}

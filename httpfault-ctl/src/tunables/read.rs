@@ -9,7 +9,8 @@ use httpfault_common::contract::{
 
 use super::{
     agents::read_agents,
-    parse::{is_arn, is_ecs_name, is_name},
+    guards::read_guards,
+    parse::{is_arn, is_ecs_name, is_name, is_tag},
     raw::Raw,
     settings::{Access, Agents, Credentials, Output, PolicyScope, RunSettings, Sequence, TaskChoice},
     table::{self as t, Tunable},
@@ -86,13 +87,6 @@ pub(crate) fn read_registry(raw: &mut Raw) -> Option<(Access, Agents)> {
     Some((access?, agents))
 }
 
-/// Key or value of a tag on an EC2 instance, as far as the policy language takes it literally (`*`, `?` and `${` are
-/// its own).
-fn is_tag(text: &str, most: usize) -> bool {
-    let fits = |c: char| c.is_alphanumeric() || " _.:/+-@".contains(c);
-    (1..=most).contains(&text.chars().count()) && text.chars().all(fits)
-}
-
 /// Reads everything that `run` and `plan` need.
 pub(crate) fn read_run(raw: &mut Raw) -> Option<RunSettings> {
     let access = read_access(raw);
@@ -109,6 +103,7 @@ pub(crate) fn read_run(raw: &mut Raw) -> Option<RunSettings> {
         raw.formed(&t::CONTAINER_NAME, |text| is_name(text, 255, "_-"), "the name of a container definition");
     let sequences = [("parallel", Sequence::Parallel), ("serial", Sequence::Serial)];
     let sequence = raw.choice(&t::SEQUENCE, &sequences, Sequence::Parallel);
+    let guards = read_guards(raw);
     let ramp = Duration::from_secs(raw.number(&t::RAMP_TIME, 0..=MAX_RAMP_SECS, " seconds"));
     let seed = raw.is_set(&t::SEED).then(|| raw.number(&t::SEED, 0..=u64::MAX, ""));
     let agents = read_agents(raw);
@@ -128,6 +123,7 @@ pub(crate) fn read_run(raw: &mut Raw) -> Option<RunSettings> {
         sequence,
         ramp,
         agents,
+        guards,
         yes,
     })
 }

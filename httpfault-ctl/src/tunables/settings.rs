@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use httpfault_common::contract::{ExperimentId, RunSpec};
 
+use super::guards::Guards;
+
 /// How to reach AWS and how to talk to the user: the part that every command needs.
 #[derive(Clone, Debug)]
 pub(crate) struct Access {
@@ -122,6 +124,7 @@ pub(crate) struct RunSettings {
     pub(crate) sequence: Sequence,
     pub(crate) ramp: Duration,
     pub(crate) agents: Agents,
+    pub(crate) guards: Guards,
     pub(crate) yes: bool,
 }
 

@@ -64,6 +64,13 @@ tunables! {
     CONTAINER_NAME = one("CONTAINER_NAME", "container-name", Value, "", "Container of the task, where several could be meant");
     TARGET_SERVICE_PORT = one("TARGET_SERVICE_PORT", "target-service-port", Value, default::PORT, "Port that the container listens on");
 
+    AVAILABILITY_ZONE = one("AVAILABILITY_ZONE", "availability-zone", CommaList, "", "Only tasks on instances in these availability zones");
+    INSTANCE_IDS = one("INSTANCE_IDS", "instance-ids", CommaList, "", "Only tasks on these EC2 instances");
+    MAX_TASKS = one("MAX_TASKS", "max-tasks", Value, "", "Most tasks that a run may take; with more it is refused");
+    MAX_PERCENT = one("MAX_PERCENT", "max-percent", Value, "", "Most of the running tasks of any one service that a run may take, percent; with more it is refused");
+    REQUIRE_TAG = one("REQUIRE_TAG", "require-tag", LineList, "", "Tag that each task or its service must have, key or key=value; of several, all");
+    GUARDS = one("HTTPFAULT_GUARDS", "guards", Value, "", "JSON file of guards that settings can't widen; /etc/httpfault/guards.json holds in any case where it exists");
+
     STATUS_CODE = one("STATUS_CODE", "status-code", Value, default::STATUS_CODE, "Status that is answered, 200 to 599");
     MODIFY_RESPONSE_BODY = one("MODIFY_RESPONSE_BODY", "modify-response-body", Switch, default::MODIFY_RESPONSE_BODY, "true: the application is not called; false: it is, and only its status is replaced");
     RESPONSE_BODY = one("RESPONSE_BODY", "response-body", Value, "", "Body of injected responses instead of the chaos string");
@@ -108,7 +115,7 @@ tunables! {
 
     INSTANCE_TAG = one("INSTANCE_TAG", "instance-tag", LineList, "", "Tag that instances must have to be sent commands, key=value; of several, all");
 
-    YES = one("HTTPFAULT_YES", "yes", Switch, "false", "Don't ask before a fault that can take a whole service out of its load balancer");
+    YES = one("HTTPFAULT_YES", "yes", Switch, "false", "Confirms a fault that can take a whole service out of its load balancer; without a terminal to ask at it is refused else");
     OUTPUT = one("HTTPFAULT_OUTPUT", "output", Value, "text", "text or json");
     POLL_MS = one("HTTPFAULT_POLL_MS", "poll-ms", Value, "5000", "Time between two looks at a command, milliseconds; AWS throttles less than 5000");
     ANSWER_SECS = one("HTTPFAULT_ANSWER_SECS", "answer-secs", Value, "120", "How long a host may take to answer a short command, seconds");

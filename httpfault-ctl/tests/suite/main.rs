@@ -11,6 +11,7 @@ mod dispatch;
 mod document;
 mod exit_codes;
 mod gone;
+mod guards;
 mod hostile;
 mod moto;
 mod plan;

@@ -6,6 +6,8 @@ mod services;
 mod task_definitions;
 mod tasks;
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -61,6 +63,11 @@ fn authorize_items(
 /// Ids may be given as ARNs.
 fn last_part(id: &str) -> &str {
     id.rsplit('/').next().unwrap_or(id)
+}
+
+/// Tags as ECS lists them, where they were asked for.
+fn tags(tags: &BTreeMap<String, String>) -> Value {
+    tags.iter().map(|(key, value)| json!({ "key": key, "value": value })).collect()
 }
 
 /// Identifiers that are not there.

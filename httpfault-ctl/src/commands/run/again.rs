@@ -1,9 +1,12 @@
 //! A last look before a window: tasks and hosts come and go between the plan and the fault.
 
+use anyhow::bail;
+
 use super::{desk::Desk, inject::deliver_to, live::LiveWindow};
 use crate::{
     console::Console,
-    plan::{HostRun, Renewed},
+    error::{CtlError, Refusals},
+    plan::{self, HostRun, Renewed},
     report::{TaskOutcome, TaskReport},
     tunables::RunSettings,
 };
@@ -33,8 +36,8 @@ pub(super) async fn look_again(
     if window.runs.iter().all(|run| desk.plan.still_fits(run, &tasks)) {
         return Ok(());
     }
-    let fleet = desk.cloud.fleet(&desk.plan.cluster, &settings.choice, settings.template.port).await?;
-    let Renewed { runs, changes } = desk.plan.renew(&window.runs, &fleet, settings);
+    let fleet = desk.cloud.fleet(&desk.plan.cluster, &plan::inquiry(settings)).await?;
+    let Renewed { runs, changes, problems } = desk.plan.renew(&window.runs, &fleet, settings);
     desk.report.tasks.extend(desk.plan.tasks.iter().skip(desk.report.tasks.len()).map(TaskReport::of));
     for (index, change) in changes {
         let Some(task) = desk.report.tasks.get_mut(index) else { continue };
@@ -49,6 +52,9 @@ pub(super) async fn look_again(
         let warning = format!("task {} went away before the fault ({}); {by}", task.task, change.why);
         console.warn(&warning);
         desk.warn(warning);
+    }
+    if !problems.is_empty() {
+        bail!(CtlError::Refused(Refusals(problems)));
     }
     window.runs = runs;
     let new: Vec<&HostRun> = window.runs.iter().filter(|run| desk.is_new(&run.instance)).collect();

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{
-    authorize_items, check_length, cluster, cluster_name, last_part, launch_type, list_page, missing,
+    authorize_items, check_length, cluster, cluster_name, last_part, launch_type, list_page, missing, tags,
 };
 use crate::http::{ApiError, Context, read};
 use crate::world::{Cluster, LoadBalancer, Service, TaskStatus, World};
@@ -22,6 +22,8 @@ struct ListRequest {
 struct DescribeRequest {
     cluster: Option<String>,
     services: Vec<String>,
+    #[serde(default)]
+    include: Vec<String>,
 }
 
 /// Ten a page, unless asked for more: other than the lists of tasks and instances.
@@ -51,7 +53,13 @@ pub(super) fn describe(context: &mut Context<'_>, request: Value) -> Result<Valu
     for wanted in &request.services {
         let name = last_part(wanted);
         match cluster.services.iter().find(|service| service.name == name) {
-            Some(service) => services.push(shape(world, cluster, service)),
+            Some(service) => {
+                let mut shape = shape(world, cluster, service);
+                if request.include.iter().any(|field| field == "TAGS") {
+                    shape["tags"] = tags(&service.tags);
+                }
+                services.push(shape);
+            }
             None => failures.push(missing(arn(world, cluster, name))),
         }
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::{
     authorize_items, check_length, cluster, cluster_name, epoch, last_part, launch_type, list_page, missing,
-    task_status,
+    tags, task_status,
 };
 use crate::http::{ApiError, Context, read};
 use crate::world::{Cluster, Container, NetworkMode, Task, TaskStatus, World};
@@ -27,6 +27,8 @@ struct ListRequest {
 struct DescribeRequest {
     cluster: Option<String>,
     tasks: Vec<String>,
+    #[serde(default)]
+    include: Vec<String>,
 }
 
 /// Running ones unless `desiredStatus` says otherwise.
@@ -84,7 +86,13 @@ pub(super) fn describe(context: &mut Context<'_>, request: Value) -> Result<Valu
     for wanted in &request.tasks {
         let id = last_part(wanted);
         match cluster.tasks.iter().find(|task| task.id == id) {
-            Some(task) => tasks.push(shape(world, cluster, task)),
+            Some(task) => {
+                let mut shape = shape(world, cluster, task);
+                if request.include.iter().any(|field| field == "TAGS") {
+                    shape["tags"] = tags(&task.tags);
+                }
+                tasks.push(shape);
+            }
             None => failures.push(missing(world.task_arn(cluster_name(request.cluster.as_deref()), id))),
         }
     }

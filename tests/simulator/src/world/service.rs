@@ -1,5 +1,7 @@
 //! An ECS service.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::LaunchType;
@@ -25,6 +27,9 @@ pub struct Service {
     /// Target groups that it registers with.
     #[serde(default)]
     pub load_balancers: Vec<LoadBalancer>,
+    /// Its tags.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
     /// `family:revision`; unset means the service's name and revision 1.
     #[serde(default)]
     pub task_definition: Option<String>,
@@ -52,6 +57,7 @@ impl Service {
             capacity_provider: None,
             desired_count: None,
             load_balancers: Vec::new(),
+            tags: BTreeMap::new(),
             task_definition: None,
         }
     }
@@ -82,6 +88,12 @@ impl Service {
             container_name: container.to_owned(),
             container_port: port,
         });
+        self
+    }
+
+    /// Gives it a tag.
+    pub fn tag(mut self, key: &str, value: &str) -> Self {
+        self.tags.insert(key.to_owned(), value.to_owned());
         self
     }
 

@@ -1,5 +1,7 @@
 //! An ECS task and its containers.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +88,9 @@ pub struct Task {
     /// Its containers.
     #[serde(default)]
     pub containers: Vec<Container>,
+    /// Its own tags; those of its service are not handed on.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
     /// Why it stopped.
     #[serde(default)]
     pub stopped_reason: Option<String>,
@@ -152,6 +157,7 @@ impl Task {
             desired_status: TaskStatus::Running,
             network_mode: NetworkMode::Awsvpc,
             containers: Vec::new(),
+            tags: BTreeMap::new(),
             stopped_reason: None,
             created_at: Timestamp::now(),
             stopped_at: None,
@@ -199,6 +205,12 @@ impl Task {
     pub fn last_status(mut self, status: TaskStatus) -> Self {
         self.last_status = status;
         self.containers.iter_mut().for_each(|container| container.last_status = status);
+        self
+    }
+
+    /// Gives it a tag.
+    pub fn tag(mut self, key: &str, value: &str) -> Self {
+        self.tags.insert(key.to_owned(), value.to_owned());
         self
     }
 

@@ -16,7 +16,8 @@ fn large_world() -> World {
     let shop = world.cluster_mut("shop").unwrap();
     let target_group =
         "arn:aws:elasticloadbalancing:eu-central-1:123456789012:targetgroup/edge/0123456789abcdef";
-    shop.services.push(Service::new("edge").target_group(target_group, "envoy", 8080));
+    shop.services.push(Service::new("edge").target_group(target_group, "envoy", 8080).tag("team", "edge"));
+    shop.tasks.iter_mut().for_each(|task| *task = task.clone().tag("chaos", "allowed"));
     shop.services
         .extend((2..25).map(|number| Service::new(&format!("service-{number}")).capacity_provider("spot")));
     world

@@ -25,13 +25,16 @@ def check_ecs():
     assert (count, len(set(tasks))) == (3, HOSTS * TASKS)
     described = ecs.describe_tasks(cluster="shop", tasks=tasks[:99] + ["0" * 32], include=["TAGS"])
     assert len(described["tasks"]) == 99 and len(described["failures"]) == 1
+    assert described["tasks"][0]["tags"] == [{"key": "chaos", "value": "allowed"}]
+    assert ecs.describe_tasks(cluster="shop", tasks=tasks[:1])["tasks"][0]["tags"] == [], "asked for or not shown"
     container = described["tasks"][0]["containers"][0]
     assert len(container["runtimeId"]) == 64 and container["networkBindings"][0]["containerPort"] == 80
 
     count, services = pages(ecs, "list_services", "serviceArns", cluster="shop")
     assert (count, len(set(services))) == (3, SERVICES), "ten services a page"
-    service = ecs.describe_services(cluster="shop", services=["web", "edge", "absent"])
+    service = ecs.describe_services(cluster="shop", services=["web", "edge", "absent"], include=["TAGS"])
     assert [one["serviceName"] for one in service["services"]] == ["web", "edge"]
+    assert service["services"][1]["tags"] == [{"key": "team", "value": "edge"}]
     assert service["services"][0]["runningCount"] == HOSTS * TASKS
     assert service["services"][1]["loadBalancers"][0]["containerPort"] == 8080
 

@@ -74,6 +74,11 @@ def check_xml(path, shape, node):
         check_scalar(path, shape, node.text or "")
 
 
+def python(pattern):
+    """Classes of Unicode that Python's patterns don't know: letters, numbers and separators."""
+    return pattern.replace(r"\p{L}", r"\w").replace(r"\p{N}", r"\d").replace(r"\p{Z}", r"\s")
+
+
 TYPES = {
     "string": str,
     "integer": int,
@@ -96,7 +101,7 @@ def check_scalar(path, shape, value):
         complain(path, f"is {value!r}, not one of {shape.enum}")
     pattern = shape.metadata.get("pattern")
     # This pattern is for ISO dates, can't match a fraction of more than one digit, and is broken by AWS's own answers.
-    if pattern and shape.name != "StringDateTime" and not re.search(pattern, value):
+    if pattern and shape.name != "StringDateTime" and not re.search(python(pattern), value):
         complain(path, f"is {value!r}, which does not match {pattern}")
 
 
