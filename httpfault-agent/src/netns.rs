@@ -16,7 +16,7 @@ use std::{
 use anyhow::Context as _;
 use nix::sched::{CloneFlags, setns};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::sync::oneshot;
+use tokio::sync::{Mutex, oneshot};
 
 /// An open network namespace. Holding it keeps the namespace alive, so it goes when the target goes.
 #[derive(Debug)]
@@ -71,13 +71,13 @@ impl Netns {
             if entered.send(arrived).is_err() || !ready {
                 return;
             }
-            for Order { domain, reply } in inbox {
-                // A caller that gave up drops the socket with the channel.
-                let _unwanted = reply.send(Socket::new(domain, Type::STREAM, Some(Protocol::TCP)));
+            for Order { domain, count, reply } in inbox {
+                // A caller that gave up drops the sockets with the channel.
+                let _unwanted = reply.send(make(domain, count));
             }
         })?;
         outcome.recv().context("starting a thread in the namespace")??;
-        Ok(SocketMaker { orders })
+        Ok(SocketMaker { orders, stock4: Mutex::default(), stock6: Mutex::default() })
     }
 }
 
@@ -97,24 +97,54 @@ impl AsFd for Netns {
     }
 }
 
-/// Makes TCP sockets inside one namespace.
-#[derive(Clone, Debug)]
+/// Makes TCP sockets inside one namespace. To ask its thread costs more than a socket, so that who asks often gets
+/// several, and the others find them in stock.
+#[derive(Debug)]
 pub(crate) struct SocketMaker {
     orders: mpsc::Sender<Order>,
+    stock4: Mutex<Stock>,
+    stock6: Mutex<Stock>,
+}
+
+/// As many sockets are asked for at most.
+const MOST_AT_ONCE: usize = 16;
+
+/// Sockets of one family.
+#[derive(Debug, Default)]
+struct Stock {
+    ready: Vec<Socket>,
+    /// How many were asked for the last time.
+    asked: usize,
 }
 
 struct Order {
     domain: Domain,
-    reply: oneshot::Sender<io::Result<Socket>>,
+    count: usize,
+    reply: oneshot::Sender<io::Result<Vec<Socket>>>,
 }
 
 impl SocketMaker {
-    /// A new socket, blocking no runtime thread.
+    /// A new socket that does not block, blocking no runtime thread.
     pub(crate) async fn socket(&self, domain: Domain) -> io::Result<Socket> {
+        let stock = if domain == Domain::IPV4 { &self.stock4 } else { &self.stock6 };
+        let mut stock = stock.lock().await;
+        if let Some(ready) = stock.ready.pop() {
+            return Ok(ready);
+        }
+        let count = (stock.asked * 2).clamp(1, MOST_AT_ONCE);
         let (reply, made) = oneshot::channel();
-        self.orders
-            .send(Order { domain, reply })
-            .map_err(|_gone| io::Error::other("the namespace was left"))?;
-        made.await.map_err(io::Error::other)?
+        let gone = |_gone| io::Error::other("the namespace was left");
+        self.orders.send(Order { domain, count, reply }).map_err(gone)?;
+        stock.ready = made.await.map_err(io::Error::other)??;
+        stock.asked = count;
+        stock.ready.pop().ok_or_else(|| io::Error::other("no socket was made"))
     }
+}
+
+/// At least one, or why not.
+fn make(domain: Domain, count: usize) -> io::Result<Vec<Socket>> {
+    let one = || Socket::new(domain, Type::STREAM.nonblocking(), Some(Protocol::TCP));
+    let mut made = vec![one()?];
+    made.extend((1..count).map_while(|_| one().ok()));
+    Ok(made)
 }

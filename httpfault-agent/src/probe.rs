@@ -45,7 +45,8 @@ pub(crate) fn prepare(
     destination: SocketAddr,
     announce: impl FnOnce(SocketAddr) -> anyhow::Result<()>,
 ) -> anyhow::Result<Socket> {
-    let made = || Socket::new(Domain::for_address(destination), Type::STREAM, Some(Protocol::TCP));
+    let (domain, kind) = (Domain::for_address(destination), Type::STREAM.nonblocking());
+    let made = || Socket::new(domain, kind, Some(Protocol::TCP));
     let socket = netns.run(made).flatten().context("making the probe's socket")?;
     socket.bind(&SocketAddr::new(destination.ip(), 0).into()).context("binding the probe's socket")?;
     let local = socket.local_addr()?.as_socket().context("the probe's socket has no address")?;
@@ -84,11 +85,7 @@ async fn exchange(socket: Socket, destination: SocketAddr, expected: &Expected<'
     Ok(())
 }
 
-/// Connects a blocking socket without blocking the runtime.
+/// Connects a socket that does not block.
 pub(crate) async fn connect(socket: Socket, destination: SocketAddr) -> std::io::Result<TcpStream> {
-    socket.set_nonblocking(true)?;
-    let socket = tokio::net::TcpSocket::from_std_stream(socket.into());
-    let stream = socket.connect(destination).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
+    tokio::net::TcpSocket::from_std_stream(socket.into()).connect(destination).await
 }

@@ -139,6 +139,13 @@ impl Buffered {
         self.buf.is_empty() && self.has_nothing_to_read()
     }
 
+    /// Whether closing now resets nothing, as far as what came until now goes: all of it was read, or the peer's end is
+    /// all there is.
+    pub(crate) fn is_read(&self) -> bool {
+        let look = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        self.buf.is_empty() && !matches!(recv(self.socket(), &mut [0; 1], look), Ok((1.., _)))
+    }
+
     /// Asks the kernel: the runtime learns what arrived only when it looks at its own events.
     pub(crate) fn has_nothing_to_read(&self) -> bool {
         let look = RecvFlags::PEEK | RecvFlags::DONTWAIT;

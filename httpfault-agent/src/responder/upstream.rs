@@ -2,7 +2,7 @@
 
 use std::{
     net::SocketAddr,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use httpfault_responder::{Connecting, Upstream};
@@ -35,20 +35,20 @@ impl Inside {
 /// Connects from inside the target's namespace. The responder is in no cgroup of the target, so it is not redirected, and
 /// its address is the namespace's own, so it is not steered: it reaches the application.
 pub(super) struct InNamespace {
-    sockets: SocketMaker,
+    sockets: Arc<SocketMaker>,
     sent: Sent,
     lookup: Mutex<Lookup>,
 }
 
 impl InNamespace {
     pub(super) fn new(Inside { sockets, lookup }: Inside, sent: Sent) -> Self {
-        Self { sockets, sent, lookup: Mutex::new(lookup) }
+        Self { sockets: Arc::new(sockets), sent, lookup: Mutex::new(lookup) }
     }
 }
 
 impl Upstream for InNamespace {
     fn connect(&self, address: SocketAddr) -> Connecting {
-        let sockets = self.sockets.clone();
+        let sockets = Arc::clone(&self.sockets);
         Box::pin(async move {
             let socket = sockets.socket(Domain::for_address(address)).await?;
             probe::connect(socket, address).await

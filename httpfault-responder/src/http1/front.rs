@@ -140,7 +140,7 @@ impl Front {
                 return asked.busy_during(Box::pin(passing)).await;
             }
             // Nothing can arrive that a reset would have to answer (RFC 9112 section 9.6).
-            Then::Ends if client.is_quiet() => {}
+            Then::Ends if client.is_read() => {}
             Then::Closes | Then::Ends | Then::GoesOn => {
                 let closing = async move {
                     if client.send(&unsent).await.is_ok() {

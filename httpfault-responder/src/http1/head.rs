@@ -94,6 +94,11 @@ impl RequestHead {
         self.framing == Framing::Length(0)
             && matches!(self.method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE" | "PUT" | "DELETE")
     }
+
+    /// Nothing of the client's comes after it.
+    pub(super) fn is_last(&self) -> bool {
+        !self.keeps_alive && self.framing == Framing::Length(0)
+    }
 }
 
 impl ResponseHead {

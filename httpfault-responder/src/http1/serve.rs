@@ -100,7 +100,7 @@ impl Front {
             }
             Ok(After::Close) => {
                 abandon(application);
-                Then::Closes
+                if head.is_last() { Then::Ends } else { Then::Closes }
             }
             Ok(After::BrokeOff) => {
                 add_one(&self.context.stats.here().upstream_errors);
