@@ -37,11 +37,18 @@ pub(crate) fn command() -> Command {
             ),
         )
         .subcommand(
-            with(DOCUMENT, "Print the Systems Manager document for SSM_DOCUMENT", registry()).arg(
+            with(DOCUMENT, "Print the Systems Manager document for SSM_DOCUMENT, or the one for AWS FIS", registry())
+                .arg(
+                    Arg::new("fis")
+                        .long("fis")
+                        .action(ArgAction::SetTrue)
+                        .help("The document that experiments of AWS FIS send (httpfault-fault)"),
+                )
+                .arg(
                 Arg::new("register")
                     .long("register")
                     .action(ArgAction::SetTrue)
-                    .help("Keep it in the account under that name (httpfault-run): create it, or make this its default version"),
+                    .help("Keep it in the account under that name (httpfault-run, httpfault-fault): create it, or make this its default version"),
             ),
         )
 }
@@ -49,6 +56,11 @@ pub(crate) fn command() -> Command {
 /// Whether `policy --reference` was asked for.
 pub(crate) fn wants_reference(matches: &ArgMatches) -> bool {
     matches.get_flag("reference")
+}
+
+/// Whether `document --fis` was asked for.
+pub(crate) fn wants_fis(matches: &ArgMatches) -> bool {
+    matches.get_flag("fis")
 }
 
 /// Whether `document --register` was asked for.

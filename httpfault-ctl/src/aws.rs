@@ -22,7 +22,7 @@ mod wait;
 
 pub(crate) use config::Cloud;
 pub(crate) use dispatch::{Action, Sent};
-pub(crate) use document::{Kept, NAME as DOCUMENT_NAME, content as document_content};
+pub(crate) use document::{DocumentKind, Kept};
 pub(crate) use errands::{Errands, Reply};
 pub(crate) use error::ApiError;
 pub(crate) use hosts::Hosts;

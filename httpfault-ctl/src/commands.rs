@@ -14,6 +14,7 @@ use httpfault_common::contract::Exit;
 use crate::{
     abort::Abort,
     args,
+    aws::DocumentKind,
     console::Console,
     error::CtlError,
     exit,
@@ -66,8 +67,9 @@ async fn command(
         }
         args::DOCUMENT => {
             let register = args::wants_register(matches);
+            let kind = if args::wants_fis(matches) { DocumentKind::Fis } else { DocumentKind::Own };
             let (access, agents) = note(tunables::check(matches, environment, read_registry)?, console);
-            or_aborted(abort, document::document(&access, &agents, register, console)).await
+            or_aborted(abort, document::document(kind, &access, &agents, register, console)).await
         }
         _ => {
             let scope = note(tunables::check(matches, environment, read_policy)?, console);

@@ -1,5 +1,7 @@
 //! The Systems Manager document that does what httpfault needs and nothing else, so that a role can be given this document
-//! in place of AWS-RunShellScript, which is a root shell on every host.
+//! in place of AWS-RunShellScript, which is a root shell on every host; and the one that AWS FIS sends.
+
+mod fis;
 
 use std::collections::BTreeMap;
 
@@ -10,11 +12,20 @@ use super::{config::Cloud, error::ApiError, scripts};
 use crate::{agents::AgentFile, tunables::Architecture};
 
 /// The name that `document` gives it, unless SSM_DOCUMENT says another.
-pub(crate) const NAME: &str = "httpfault-run";
+const NAME: &str = "httpfault-run";
 /// Base64; so whatever a caller gives, the one line that it stands in is a quoted word.
 const REQUEST: &str = "^[A-Za-z0-9+/=]+$";
 /// Seconds, as AWS-RunShellScript has them.
 const SECONDS: &str = "^([1-9][0-9]{0,4}|1[0-6][0-9]{4}|17[01][0-9]{3}|172[0-7][0-9]{2}|172800)$";
+
+/// Which document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DocumentKind {
+    /// For `httpfault-ctl` itself: SSM_DOCUMENT.
+    Own,
+    /// For experiments of AWS FIS.
+    Fis,
+}
 
 /// What became of the document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,9 +35,28 @@ pub(crate) enum Kept {
     Unchanged,
 }
 
-/// The document's content (schema 2.2), with the checksums of these agents in it.
-pub(crate) fn content(agents: &BTreeMap<Architecture, AgentFile>) -> Value {
-    let sums = agents.iter().map(|(architecture, agent)| (*architecture, agent.sha256.as_str())).collect();
+impl DocumentKind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Own => NAME,
+            Self::Fis => fis::NAME,
+        }
+    }
+
+    /// Its content, with the checksums of these agents in it.
+    pub(crate) fn content(self, agents: &BTreeMap<Architecture, AgentFile>) -> Value {
+        match self {
+            Self::Own => own(agents),
+            Self::Fis => fis::content(agents),
+        }
+    }
+}
+
+fn sums(agents: &BTreeMap<Architecture, AgentFile>) -> BTreeMap<Architecture, &str> {
+    agents.iter().map(|(architecture, agent)| (*architecture, agent.sha256.as_str())).collect()
+}
+
+fn own(agents: &BTreeMap<Architecture, AgentFile>) -> Value {
     json!({
         "schemaVersion": "2.2",
         "description": "Puts an HTTP status fault on containers of this host for a while, shows it, takes it off (httpfault)",
@@ -49,7 +79,7 @@ pub(crate) fn content(agents: &BTreeMap<Architecture, AgentFile>) -> Value {
             "precondition": { "StringEquals": ["platformType", "Linux"] },
             "inputs": {
                 "timeoutSeconds": "{{ executionTimeout }}",
-                "runCommand": scripts::document(&sums).lines().collect::<Vec<_>>(),
+                "runCommand": scripts::document(&sums(agents)).lines().collect::<Vec<_>>(),
             },
         }],
     })

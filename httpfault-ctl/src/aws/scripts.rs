@@ -32,6 +32,9 @@ const CHOOSE: &str = include_str!("scripts/choose.sh");
 const STATUS: &str = include_str!("scripts/status.sh");
 const REMOVE: &str = include_str!("scripts/remove.sh");
 const FIND: &str = include_str!("scripts/find.sh");
+const LOCATE: &str = include_str!("scripts/locate.sh");
+const KNOWN: &str = include_str!("scripts/known.sh");
+const FIS: &str = include_str!("scripts/fis.sh");
 const TELL: &str = include_str!("scripts/tell.sh");
 
 /// Text that means nothing to a shell: letters, digits, `+ / = -` and spaces between words.
@@ -130,7 +133,8 @@ pub(crate) fn remove(experiment: Option<&ExperimentId>) -> Work {
 
 /// A script with the parts that it shares with others.
 fn with_parts(script: &str) -> String {
-    script.replace("@FIND@", FIND.trim_end()).replace("@TELL@", TELL.trim_end())
+    let parts = [("@FIND@", FIND), ("@LOCATE@", LOCATE), ("@TELL@", TELL)];
+    parts.iter().fold(script.to_owned(), |script, (name, part)| script.replace(name, part.trim_end()))
 }
 
 fn id(experiment: Option<&ExperimentId>) -> Option<Inert> {
@@ -188,6 +192,15 @@ impl Batching {
 
 /// The script of the document of one's own: every script above, with the words of the request in place of its values.
 pub(super) fn document(sums: &BTreeMap<Architecture, &str>) -> String {
+    with_functions(DOCUMENT, sums)
+}
+
+/// The script of the document for AWS FIS: the same functions, asked by parameters.
+pub(super) fn fis(sums: &BTreeMap<Architecture, &str>) -> String {
+    with_functions(FIS, sums)
+}
+
+fn with_functions(entry: &str, sums: &BTreeMap<Architecture, &str>) -> String {
     let known = |script: &str| script.replace("@SHA@", "$sha");
     let words = |script: &str, names: &[&str]| {
         names.iter().enumerate().fold(known(script), |script, (number, name)| {
@@ -195,8 +208,13 @@ pub(super) fn document(sums: &BTreeMap<Architecture, &str>) -> String {
         })
     };
     // Once for all of them.
-    let shared = |script: &str| script.replace("@FIND@", "find_agent").replace("@TELL@\n", "");
-    let parts = format!("{}\nfind_agent() {{\n{}\n}}\n", TELL.trim_end(), FIND.trim_end());
+    let shared = |script: &str| {
+        let script = script.replace("@FIND@", "find_agent").replace("@LOCATE@", "locate_agent");
+        script.replace("@TELL@\n", "")
+    };
+    let parts = [("find_agent", FIND), ("locate_agent", LOCATE)];
+    let parts = parts.map(|(name, body)| format!("{name}() {{\n{}\n}}\n", body.trim_end()));
+    let parts = format!("{}\n{}", TELL.trim_end(), parts.concat());
     let which = |script: &str, otherwise: &str| {
         let choose = format!(
             "set -- ${{1:+--experiment-id \"$(decoded \"$1\")\"}}\n[ $# -gt 0 ] || set -- {otherwise}\n"
@@ -216,10 +234,22 @@ pub(super) fn document(sums: &BTreeMap<Architecture, &str>) -> String {
         ("status", which(STATUS, "")),
         ("remove", which(REMOVE, "--all")),
     ];
-    let functions = functions.map(|(verb, body)| format!("do_{verb}() {{\n{}\n}}", body.trim_end()));
+    let functions = functions
+        .iter()
+        .filter(|(verb, _)| asks(entry, verb))
+        .map(|(verb, body)| format!("do_{verb}() {{\n{}\n}}", body.trim_end()));
+    let functions = functions.collect::<Vec<_>>().join("\n");
+    let script =
+        entry.replace("@KNOWN@", KNOWN.trim_end()).replace("@FUNCTIONS@", &format!("{parts}{functions}"));
     let sum = |architecture| Inert::hex(sums.get(&architecture).copied().unwrap_or_default());
-    let script = DOCUMENT.replace("@FUNCTIONS@", &format!("{parts}{}", functions.join("\n")));
     fill(&script, &[("X86_64", sum(Architecture::X86_64)), ("AARCH64", sum(Architecture::Aarch64))])
+}
+
+/// Whether a document's own lines call this function, by its name or by any name.
+fn asks(entry: &str, verb: &str) -> bool {
+    entry.contains("do_$verb")
+        || entry.contains(&format!("do_{verb} "))
+        || entry.contains(&format!("do_{verb})"))
 }
 
 /// An experiment id goes as base64 too, although its letters are harmless: one rule for everything.

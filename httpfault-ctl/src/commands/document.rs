@@ -1,11 +1,11 @@
-//! `document`: the Systems Manager document that a role can be given in place of AWS-RunShellScript.
+//! `document`: the Systems Manager document that a role can be given in place of AWS-RunShellScript, and the one for FIS.
 
 use anyhow::bail;
 use httpfault_common::contract::Exit;
 
 use crate::{
     agents,
-    aws::{self, Cloud, Kept},
+    aws::{Cloud, DocumentKind, Kept},
     console::Console,
     report,
     tunables::{Access, Agents},
@@ -13,6 +13,7 @@ use crate::{
 
 /// Prints the document, or keeps it in the account.
 pub(super) async fn document(
+    kind: DocumentKind,
     access: &Access,
     settings: &Agents,
     register: bool,
@@ -24,12 +25,12 @@ pub(super) async fn document(
             "the document holds the agents' checksums, and there is neither an agent nor AGENT_SHA256; set AGENT_DIR"
         );
     }
-    let content = aws::document_content(&agents);
+    let content = kind.content(&agents);
     if !register {
         report::write_out(&serde_json::to_string_pretty(&content)?);
         return Ok(Exit::Done);
     }
-    let name = access.document.as_deref().unwrap_or(aws::DOCUMENT_NAME);
+    let name = access.document.as_deref().unwrap_or(kind.name());
     let kept = Cloud::connect(access).await?.keep_document(name, &content).await?;
     let what = match kept {
         Kept::Created => "created",
@@ -39,6 +40,9 @@ pub(super) async fn document(
     console.say(&format!("document {name} in {}: {what}", access.region));
     for (architecture, agent) in &agents {
         console.say(&format!("  {architecture}: agent {}", agent.sha256));
+    }
+    if kind == DocumentKind::Fis {
+        return Ok(Exit::Done);
     }
     console.say(&format!(
         "use it with SSM_DOCUMENT={name}; `httpfault-ctl policy --ssm-document {name}` allows nothing else"
