@@ -7,6 +7,7 @@ mod authentication;
 mod busy;
 mod delivery;
 mod delivery_ways;
+mod deployed;
 mod dispatch;
 mod document;
 mod exit_codes;
