@@ -12,8 +12,8 @@ pub(crate) const REMOVE: &str = "remove";
 pub(crate) const POLICY_COMMAND: &str = "policy";
 pub(crate) const DOCUMENT: &str = "document";
 
-const EXIT_CODES: &str = "Exit codes: 0 done and verified; 1 failed, nothing left behind; 2 partly done, or no traffic \
-    was faulted; 3 something was left behind (the message names it and the command that removes it); 64 wrong input; \
+const EXIT_CODES: &str = "Exit codes: 0 done and verified; 1 failed, nothing left behind; 2 partly done, no traffic was \
+    faulted, the steady state did not hold, or a stop condition ended it; 3 something was left behind (the message names it and the command that removes it); 64 wrong input; \
     130 aborted and cleaned up.";
 
 /// The parser.

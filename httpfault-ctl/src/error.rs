@@ -4,6 +4,8 @@ use std::fmt;
 
 use httpfault_common::contract::Problem;
 
+use crate::stop::Stopped;
+
 /// Why a command ended early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CtlError {
@@ -18,6 +20,8 @@ pub(crate) enum CtlError {
     Unconfirmed(String),
     #[error("aborted before anything was changed")]
     Aborted,
+    #[error("stopped before anything was changed: {0}")]
+    Stopped(Stopped),
     #[error("left at once at the third signal without proof that the fault is off{}", recover_with(.recover))]
     Abandoned { recover: Option<String> },
 }

@@ -13,6 +13,7 @@ pub(crate) fn of_error(error: &anyhow::Error) -> Exit {
         Some(CtlError::Aborted) => Exit::Aborted,
         Some(CtlError::Abandoned { recover: Some(_) }) => Exit::LeftBehind,
         Some(CtlError::Abandoned { recover: None }) => Exit::Aborted,
-        Some(CtlError::Refused(_) | CtlError::Declined | CtlError::Unconfirmed(_)) | None => Exit::Failed,
+        Some(CtlError::Refused(_) | CtlError::Declined | CtlError::Unconfirmed(_) | CtlError::Stopped(_))
+        | None => Exit::Failed,
     }
 }

@@ -14,6 +14,8 @@ mod fleet;
 mod plan;
 mod removal;
 mod report;
+mod steady_state;
+mod stop;
 mod tunables;
 mod verify;
 

@@ -24,7 +24,7 @@ pub(crate) use windows::{HostRun, Window};
 use crate::{
     agents::AgentFile,
     fleet::{Fleet, InstanceId},
-    tunables::{Architecture, RunSettings, Sequence, TaskChoice},
+    tunables::{Architecture, Probe, RunSettings, Sequence, TaskChoice},
 };
 
 /// What will be done.
@@ -54,6 +54,8 @@ pub(crate) struct Plan {
     pub(crate) warnings: Vec<String>,
     /// Guards of the blast radius that it keeps to.
     pub(crate) guards: Vec<GuardReport>,
+    /// What is asked of the steady state, in words.
+    pub(crate) probes: Vec<String>,
     /// Why it needs a confirmation.
     pub(crate) danger: Option<String>,
 }
@@ -119,6 +121,7 @@ pub(crate) fn make(
         duration_secs,
         population,
         guards: blast_radius::reports(&settings.guards),
+        probes: settings.probes.iter().map(Probe::to_string).collect(),
         danger: blast_radius::danger(settings, fleet, &chosen),
         wall_secs: 2 * settings.ramp.as_secs() + duration_secs * windows.len() as u64,
         tasks,

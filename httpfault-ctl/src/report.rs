@@ -3,6 +3,7 @@
 mod experiment;
 mod fault;
 mod plan;
+mod probe;
 mod run;
 
 use std::io::Write;
@@ -12,6 +13,7 @@ use serde::Serialize;
 
 pub(crate) use fault::{HostRemoval, HostStatus, RemovalOverview, StatusOverview};
 pub(crate) use plan::PlanReport;
+pub(crate) use probe::{Phase, ProbeReport, ProbeVerdict, Sample, Tally};
 pub(crate) use run::{RunReport, TaskOutcome, TaskReport};
 
 use experiment::Experiment;

@@ -1,9 +1,12 @@
 //! From what was typed to what the program uses: a table of settings, their raw text, checked values.
 
 mod agents;
+mod criterion;
 mod guards;
 mod lookalike;
 mod parse;
+mod probe_url;
+mod probes;
 mod raw;
 mod read;
 mod settings;
@@ -12,6 +15,7 @@ pub(crate) mod table;
 use clap::ArgMatches;
 
 pub(crate) use guards::{Guards, Held, RequiredTag, Source};
+pub(crate) use probes::{During, Method, Probe};
 pub(crate) use raw::{Environment, InputMistake, ProcessEnvironment};
 pub(crate) use read::{read_access, read_policy, read_registry, read_run};
 pub(crate) use settings::{

@@ -19,9 +19,11 @@ use crate::{
     abort::Abort,
     aws::Cloud,
     console::Console,
-    error::CtlError,
+    error::{CtlError, Refusals},
     plan::Plan,
     report::{self, PlanReport, Report, RunReport},
+    steady_state::SteadyState,
+    stop::{self, Stop, Stopped},
     tunables::{Output, RunSettings},
 };
 
@@ -32,16 +34,20 @@ pub(super) async fn run(
     abort: &Abort,
 ) -> anyhow::Result<Exit> {
     let mut live = None;
+    let stop = Stop::new();
     let ended = tokio::select! {
         biased;
         () = abort.signals(1) => Ended::Aborted,
-        result = story(settings, console, &mut live) => Ended::of(result),
+        stopped = stop.requested() => Ended::Stopped(stopped),
+        never = stop.watch_file(settings.stop_file.as_ref()) => match never {},
+        result = story(settings, &stop, console, &mut live) => Ended::of(result),
     };
     // From here on `live` holds what may be on, wherever the story broke off.
     let Some(mut live) = live else { return ended.before_anything() };
     console.end();
-    ended.note(&mut live.desk.report);
+    ended.note(&mut live.desk.report, console);
     if !live.is_over() {
+        live.steady.turning_off();
         let recover = live.desk.report.recover_with.clone();
         tokio::select! {
             () = recover::recover(&mut live, &settings.access, console) => {}
@@ -50,31 +56,55 @@ pub(super) async fn run(
             }
         }
     }
+    live.desk.report.probes = live.steady.judged();
     Ok(finish(live.desk.report, settings.access.output))
 }
 
 /// Every step once, in order. An abort drops this future at any of its awaits.
-async fn story(settings: &RunSettings, console: &mut Console, slot: &mut Option<Live>) -> anyhow::Result<()> {
+async fn story(
+    settings: &RunSettings,
+    stop: &Stop,
+    console: &mut Console,
+    slot: &mut Option<Live>,
+) -> anyhow::Result<()> {
+    may_begin(settings)?;
     let cloud = Cloud::connect(&settings.access).await?;
     let plan = make_plan(&cloud, settings).await?;
     confirm(&plan, settings, console).await?;
-    let live = slot.insert(Live::new(cloud, plan));
+    let live = slot.insert(Live::new(cloud, plan, SteadyState::start(&settings.probes, stop)?));
 
+    live.steady.holds_before(console).await?;
     inject::deliver(live, settings, console).await?;
     ramp(settings, console, "before").await;
-    let Live { desk, windows, .. } = live;
+    live.steady.still_holds()?;
+    let Live { desk, windows, steady, .. } = live;
     for window in windows {
         again::look_again(desk, window, settings, console).await?;
+        steady.turning_on();
         inject::inject(desk, window, console).await?;
-        prove::on(desk, window, console).await?;
+        if prove::on(desk, window, console).await? {
+            steady.on(window.lasts_until(desk.plan.duration_secs));
+        }
         hold::hold(desk, window, console).await?;
+        steady.turning_off();
         prove::off(desk, window, console).await?;
         desk.nothing_left()?;
     }
     prove::replacements(desk).await;
     live.all_proved_off();
+    stop.is_over();
+    live.steady.off();
     ramp(settings, console, "after").await;
+    live.steady.holds_after().await;
     Ok(())
+}
+
+/// A stop condition that holds already is a reason against the run.
+fn may_begin(settings: &RunSettings) -> anyhow::Result<()> {
+    match stop::refusal(settings.stop_file.as_ref()) {
+        Some(problem) => bail!(CtlError::Refused(Refusals(vec![problem]))),
+        None => Ok(()),
+    }
 }
 
 /// Shows the plan. A fault that can take a whole service away needs a confirmation, of a setting or of a person.
@@ -119,6 +149,7 @@ fn finish(mut report: RunReport, output: Output) -> Exit {
 enum Ended {
     Through,
     Aborted,
+    Stopped(Stopped),
     Failed(anyhow::Error),
 }
 
@@ -130,14 +161,19 @@ impl Ended {
     fn before_anything(self) -> anyhow::Result<Exit> {
         match self {
             Self::Failed(error) => Err(error),
+            Self::Stopped(stopped) => Err(CtlError::Stopped(stopped).into()),
             Self::Aborted | Self::Through => Err(CtlError::Aborted.into()),
         }
     }
 
-    fn note(&self, report: &mut RunReport) {
+    fn note(&self, report: &mut RunReport, console: &Console) {
         match self {
             Self::Through => {}
             Self::Aborted => report.aborted = true,
+            Self::Stopped(stopped) => {
+                console.say(&format!("the run is stopped: {stopped}"));
+                report.stopped = Some(stopped.clone());
+            }
             Self::Failed(error) => report.error = Some(format!("{error:#}")),
         }
     }

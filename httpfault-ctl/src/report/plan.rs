@@ -20,6 +20,8 @@ pub(crate) struct PlanReport {
     pub(crate) delivery: DeliveryPlan,
     /// RAMP_TIME before and after, and every window; Systems Manager's own time comes on top.
     pub(crate) wall_secs: u64,
+    /// What is asked of the steady state, in words.
+    pub(crate) probes: Vec<String>,
     pub(crate) warnings: Vec<String>,
     /// Why `run` needs HTTPFAULT_YES, or a person at a terminal who says yes.
     pub(crate) danger: Option<String>,
@@ -60,6 +62,7 @@ impl PlanReport {
             api_calls: plan.calls,
             delivery: plan.delivery.clone(),
             wall_secs: plan.wall_secs,
+            probes: plan.probes.clone(),
             warnings: plan.warnings.clone(),
             danger: plan.danger.clone(),
             summary: Self::summary(plan),
@@ -80,11 +83,12 @@ impl PlanReport {
                 task.architecture.to_string(),
             ]);
         }
-        let guards: String = { plan.guards.iter() }
+        let lines: String = { plan.guards.iter() }
             .map(|guard| format!("guard {} {} (from {})\n", guard.guard, guard.limit, guard.from))
+            .chain(plan.probes.iter().map(|probe| format!("{probe}\n")))
             .collect();
         format!(
-            "experiment {}, seed {}: {} of {} running task(s) of {} get status {} on port {} for {} s, {} s in all\n{rows}\n{guards}",
+            "experiment {}, seed {}: {} of {} running task(s) of {} get status {} on port {} for {} s, {} s in all\n{rows}\n{lines}",
             plan.experiment,
             plan.seed,
             plan.tasks.len(),

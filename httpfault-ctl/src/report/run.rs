@@ -4,9 +4,10 @@ use httpfault_common::contract::{Counters, Exit, LeftBehind, Problem, RemovedRea
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Experiment, Report, table};
+use super::{Experiment, ProbeReport, ProbeVerdict, Report, table};
 use crate::{
     plan::{Plan, PlannedTask},
+    stop::Stopped,
     verify,
 };
 
@@ -21,11 +22,15 @@ pub(crate) struct RunReport {
     pub(crate) started_at: Timestamp,
     pub(crate) ended_at: Timestamp,
     pub(crate) tasks: Vec<TaskReport>,
+    /// What was asked of the steady state.
+    pub(crate) probes: Vec<ProbeReport>,
     pub(crate) warnings: Vec<String>,
     pub(crate) left_behind: Vec<LeftBehind>,
     /// What stopped the run early.
     pub(crate) error: Option<String>,
     pub(crate) aborted: bool,
+    /// By which stop condition.
+    pub(crate) stopped: Option<Stopped>,
     /// Removes whatever this run may have left, typed by hand.
     pub(crate) recover_with: String,
 }
@@ -89,16 +94,34 @@ impl RunReport {
             started_at,
             ended_at: started_at,
             tasks: plan.tasks.iter().map(TaskReport::of).collect(),
+            probes: Vec::new(),
             warnings: plan.warnings.clone(),
             left_behind: Vec::new(),
             error: None,
             aborted: false,
+            stopped: None,
             recover_with: recover_with(plan),
         }
     }
 
     /// The one mapping from outcomes to an exit code.
     pub(crate) fn judge(&mut self) {
+        let was_on = |task: &TaskReport| task.injected_at.is_some();
+        self.exit = if !self.left_behind.is_empty() {
+            Exit::LeftBehind
+        } else if self.aborted {
+            Exit::Aborted
+        } else if self.is_whole() && self.hypothesis_held() {
+            Exit::Done
+        } else if self.tasks.iter().any(was_on) {
+            Exit::Partly
+        } else {
+            Exit::Failed
+        };
+    }
+
+    /// Whether every task got the fault to its end, and that was seen.
+    fn is_whole(&self) -> bool {
         let good = |task: &TaskReport| match task.outcome {
             TaskOutcome::Faulted => task.verified_on && task.verified_off,
             // ECS replaces tasks that fail their health checks: the fault had its effect.
@@ -107,18 +130,11 @@ impl RunReport {
             TaskOutcome::Replaced => true,
             TaskOutcome::NotTried | TaskOutcome::NoTraffic | TaskOutcome::Failed => false,
         };
-        let was_on = |task: &TaskReport| task.injected_at.is_some();
-        self.exit = if !self.left_behind.is_empty() {
-            Exit::LeftBehind
-        } else if self.aborted {
-            Exit::Aborted
-        } else if self.error.is_none() && self.tasks.iter().all(good) {
-            Exit::Done
-        } else if self.tasks.iter().any(was_on) {
-            Exit::Partly
-        } else {
-            Exit::Failed
-        };
+        self.error.is_none() && self.stopped.is_none() && self.tasks.iter().all(good)
+    }
+
+    fn hypothesis_held(&self) -> bool {
+        self.probes.iter().all(|probe| probe.verdict == ProbeVerdict::Passed)
     }
 }
 
@@ -182,11 +198,15 @@ impl Report for RunReport {
                 text.push_str(&format!("task {} went away; {how} {by}\n", task.task));
             }
         }
+        self.probes.iter().for_each(|probe| text.push_str(&probe.text()));
         for warning in &self.warnings {
             text.push_str(&format!("warning: {warning}\n"));
         }
         if let Some(error) = &self.error {
             text.push_str(&format!("error: {error}\n"));
+        }
+        if let Some(stopped) = &self.stopped {
+            text.push_str(&format!("stopped: {stopped}\n"));
         }
         for left in &self.left_behind {
             text.push_str(&format!(
@@ -207,7 +227,14 @@ impl RunReport {
     fn summary(&self) -> String {
         match self.exit {
             Exit::Done => "done and verified".to_owned(),
+            Exit::Failed if self.stopped.is_some() => {
+                "stopped before the fault was on, nothing left behind".to_owned()
+            }
             Exit::Failed => "failed, nothing left behind".to_owned(),
+            Exit::Partly if self.stopped.is_some() => "stopped, nothing left behind".to_owned(),
+            Exit::Partly if self.is_whole() => {
+                "the fault was on and off, but the steady state did not hold".to_owned()
+            }
             Exit::Partly if !self.tasks.iter().any(|task| verify::had_effect(&task.counters)) => {
                 "no request was faulted, nothing left behind".to_owned()
             }

@@ -11,6 +11,7 @@ use super::{
     agents::read_agents,
     guards::read_guards,
     parse::{is_arn, is_ecs_name, is_name, is_tag},
+    probes::read_probes,
     raw::Raw,
     settings::{Access, Agents, Credentials, Output, PolicyScope, RunSettings, Sequence, TaskChoice},
     table::{self as t, Tunable},
@@ -104,6 +105,8 @@ pub(crate) fn read_run(raw: &mut Raw) -> Option<RunSettings> {
     let sequences = [("parallel", Sequence::Parallel), ("serial", Sequence::Serial)];
     let sequence = raw.choice(&t::SEQUENCE, &sequences, Sequence::Parallel);
     let guards = read_guards(raw);
+    let probes = read_probes(raw);
+    let stop_file = raw.text(&t::STOP_FILE).map(PathBuf::from);
     let ramp = Duration::from_secs(raw.number(&t::RAMP_TIME, 0..=MAX_RAMP_SECS, " seconds"));
     let seed = raw.is_set(&t::SEED).then(|| raw.number(&t::SEED, 0..=u64::MAX, ""));
     let agents = read_agents(raw);
@@ -124,6 +127,8 @@ pub(crate) fn read_run(raw: &mut Raw) -> Option<RunSettings> {
         ramp,
         agents,
         guards,
+        probes,
+        stop_file,
         yes,
     })
 }

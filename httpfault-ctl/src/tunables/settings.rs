@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use httpfault_common::contract::{ExperimentId, RunSpec};
 
-use super::guards::Guards;
+use super::{guards::Guards, probes::Probe};
 
 /// How to reach AWS and how to talk to the user: the part that every command needs.
 #[derive(Clone, Debug)]
@@ -125,6 +125,9 @@ pub(crate) struct RunSettings {
     pub(crate) ramp: Duration,
     pub(crate) agents: Agents,
     pub(crate) guards: Guards,
+    pub(crate) probes: Vec<Probe>,
+    /// Its appearing ends the run.
+    pub(crate) stop_file: Option<PathBuf>,
     pub(crate) yes: bool,
 }
 

@@ -95,6 +95,22 @@ tunables! {
     RAMP_TIME = one("RAMP_TIME", "ramp-time", Value, "0", "Idle wait before and after the fault, seconds");
     EXPERIMENT_ID = one("EXPERIMENT_ID", "experiment-id", Value, "", "Names the run on the hosts and in reports; drawn when not given");
 
+    PROBE_URL = one("PROBE_URL", "probe-url", Value, "", "Steady state: this URL is asked before, while and after the fault is on; nothing is put on where it does not hold before");
+    PROBE_METHOD = one("PROBE_METHOD", "probe-method", Value, "GET", "GET, HEAD or POST");
+    PROBE_HEADERS = one("PROBE_HEADERS", "probe-headers", LineList, "", "Headers of the request, 'Name: value'");
+    PROBE_REQUEST_BODY = one("PROBE_REQUEST_BODY", "probe-request-body", Value, "", "Body of a POST");
+    PROBE_CONTENT_TYPE = one("PROBE_CONTENT_TYPE", "probe-content-type", Value, "", "Media type of PROBE_REQUEST_BODY");
+    PROBE_STATUS = one("PROBE_STATUS", "probe-status", Value, "between 200,299", "What the status has to be: == != > < >= <= and a status, 'oneOf 200,204', 'between 200,299'");
+    PROBE_BODY = one("PROBE_BODY", "probe-body", Value, "", "Text that the answer has to contain");
+    PROBE_TIMEOUT = one("PROBE_TIMEOUT", "probe-timeout", Value, "5s", "How long one request may take, such as 500ms, 2s or 1m");
+    PROBE_INTERVAL = one("PROBE_INTERVAL", "probe-interval", Value, "2s", "From the beginning of one request to that of the next");
+    PROBE_TOLERATED_FAILURES = one("PROBE_TOLERATED_FAILURES", "probe-tolerated-failures", Value, "0", "How many samples may be other than they have to be, before, while and after the fault is on, each");
+    PROBE_DURING = one("PROBE_DURING", "probe-during", Value, "hold", "While the fault is on: hold (clients don't notice), fail (the fault is seen from outside) or either");
+    PROBE_STOP_AFTER = one("PROBE_STOP_AFTER", "probe-stop-after", Value, "", "So many failures in a row while the fault may be on end the run");
+    PROBE_INSECURE_SKIP_VERIFY = one("PROBE_INSECURE_SKIP_VERIFY", "probe-insecure-skip-verify", Switch, "false", "Take any certificate of an https:// URL");
+    PROBES_FILE = one("PROBES_FILE", "probes-file", Value, "", "JSON file with several probes");
+    STOP_FILE = one("STOP_FILE", "stop-file", Value, "", "The run ends when this file appears, and does not begin while it is there");
+
     INSTALL_DEPENDENCIES = alias(&["INSTALL_DEPENDENCY"], one("INSTALL_DEPENDENCIES", "install-dependencies", Switch, "true", "Bring the agent to hosts that lack it"));
     AGENT_DELIVERY = one("AGENT_DELIVERY", "agent-delivery", Value, "auto", "How: auto (AGENT_S3_URI, AGENT_IMAGE or AGENT_URL where one is set, else ssm), s3, ecr, url, ssm (in pieces over Run Command) or preinstalled (only checked)");
     AGENT_S3_URI = one("AGENT_S3_URI", "agent-s3-uri", Value, "", "Object that hosts get by their instance role, else presigned, s3://bucket/key in REGION, plain or gzipped; {arch} stands for x86_64 or aarch64");

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking, helpers too")]
 
 mod abort;
+mod application;
 mod authentication;
 mod busy;
 mod delivery;
@@ -20,6 +21,8 @@ mod proxy;
 mod refusals;
 mod remove;
 mod rights;
+mod steady_state;
+mod stop;
 mod support;
 mod tunables;
 mod tunnel;

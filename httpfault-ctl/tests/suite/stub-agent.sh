@@ -50,7 +50,8 @@ run)
     printf '{"event":"injected","experiment_id":"%s","at":"%s","deadline":"%s","targets":[' "$id" "$(now)" "$(now)"
     each_target "$targets" '{"target":"%s %s","found":"web","source":"docker"}'
     printf ']}\n'
-    end=$(($(date +%s) + duration))
+    # In whole seconds it is up to one too short; STUB_LONGER makes that up.
+    end=$(($(date +%s) + duration + ${STUB_LONGER:-0}))
     reason=deadline
     while [ "$(date +%s)" -lt "$end" ]; do
         [ ! -f "$state/stop" ] || { reason=request; break; }

@@ -96,6 +96,14 @@ impl Site {
         });
     }
 
+    /// Makes a host's stand-in agent hold its fault for the whole duration, as the real one does.
+    pub(crate) fn exact(&self, instance: &str) {
+        self.simulator.edit(|world| {
+            let env = &mut world.managed_mut(instance).unwrap().host.env;
+            env.insert("STUB_LONGER".to_owned(), "1".to_owned());
+        });
+    }
+
     /// The program, without anything from the environment of the test.
     pub(crate) fn ctl(&self, command: &str) -> Command {
         let mut ctl = bare(command);

@@ -85,11 +85,11 @@ pub(super) async fn inject(
         "if this program dies, the fault ends at its deadline, or with: {}",
         desk.report.recover_with
     ));
+    window.begun = Some(Instant::now());
     for batch in batches {
         let (script, hosts, ledger) = (&batch.script, &batch.instances, &mut window.sent);
         let gone =
             desk.cloud.send(Action::Inject, Some(&experiment), script, hosts, execution, ledger).await?;
-        window.begun.get_or_insert_with(Instant::now);
         gone.iter().for_each(|(host, why)| desk.host_gone(host, why));
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! What a run has put on so far. It outlives the story, so that an abort at any point knows what to take off.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -10,12 +10,14 @@ use crate::{
     aws::{Cloud, Sent},
     fleet::InstanceId,
     plan::{HostRun, Plan},
+    steady_state::SteadyState,
 };
 
 /// A run in progress.
 pub(super) struct Live {
     pub(super) desk: Desk,
     pub(super) windows: Vec<LiveWindow>,
+    pub(super) steady: SteadyState,
     /// Everything that was put on was seen off.
     over: bool,
 }
@@ -31,10 +33,11 @@ pub(super) struct LiveWindow {
 }
 
 impl Live {
-    pub(super) fn new(cloud: Cloud, mut plan: Plan) -> Self {
+    pub(super) fn new(cloud: Cloud, mut plan: Plan, steady: SteadyState) -> Self {
         let planned = std::mem::take(&mut plan.windows).into_iter();
         let windows = planned.map(|window| LiveWindow { runs: window.runs, sent: Vec::new(), begun: None });
-        Self { windows: windows.collect(), desk: Desk::new(cloud, plan, Timestamp::now()), over: false }
+        let desk = Desk::new(cloud, plan, Timestamp::now());
+        Self { windows: windows.collect(), desk, steady, over: false }
     }
 
     /// Whether a host may have been told to put a fault on.
@@ -56,6 +59,11 @@ impl LiveWindow {
     /// The hosts that were told to put the fault on.
     pub(super) fn told(&self) -> BTreeSet<InstanceId> {
         self.sent.iter().flat_map(|sent| &sent.instances).cloned().collect()
+    }
+
+    /// When the fault can have ended by its deadline: hosts count from later than they are told.
+    pub(super) fn lasts_until(&self, duration_secs: u64) -> Instant {
+        self.begun.unwrap_or_else(Instant::now) + Duration::from_secs(duration_secs)
     }
 
     pub(super) fn run_on(&self, host: &InstanceId) -> Option<&HostRun> {

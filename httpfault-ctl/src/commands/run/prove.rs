@@ -17,8 +17,8 @@ use crate::{
     verify::{self, Steering},
 };
 
-/// Waits until every host shows the fault on, has ended its command, or has had long enough.
-pub(super) async fn on(desk: &mut Desk, window: &LiveWindow, console: &Console) -> anyhow::Result<()> {
+/// Waits until every host shows the fault on, has ended its command, or has had long enough. Whether any showed it.
+pub(super) async fn on(desk: &mut Desk, window: &LiveWindow, console: &Console) -> anyhow::Result<bool> {
     let mut pending = window.told();
     let all = pending.len();
     let give_up = Instant::now() + desk.cloud.answer_within();
@@ -51,7 +51,7 @@ pub(super) async fn on(desk: &mut Desk, window: &LiveWindow, console: &Console) 
     if !pending.is_empty() {
         console.warn(&format!("{} of {all} host(s) did not answer whether the fault is on", pending.len()));
     }
-    Ok(())
+    Ok(proved > 0)
 }
 
 /// Asks hosts for their status, those that have answered the last time.
