@@ -71,6 +71,9 @@ pub(crate) struct RunArgs {
     /// What becomes of connections that clients hold when the fault starts
     #[arg(long, value_enum, default_value = default::EXISTING_CONNECTIONS)]
     existing_connections: Existing,
+    /// With `reset`: when the fault starts, not at their next request
+    #[arg(long)]
+    reset_at_once: bool,
     /// `false`: call the application and replace only its status
     #[arg(long, value_name = "BOOL", default_value = default::MODIFY_RESPONSE_BODY, action = clap::ArgAction::Set)]
     modify_response_body: bool,
@@ -164,7 +167,7 @@ enum Existing {
     Drain,
     /// Leave them alone and count what goes over them
     Keep,
-    /// Reset each one at its next request
+    /// Reset each one at its next request, or at once (--reset-at-once)
     Reset,
 }
 
@@ -233,6 +236,7 @@ impl RunArgs {
                 Existing::Keep => ExistingConnections::Keep,
                 Existing::Reset => ExistingConnections::Reset,
             },
+            reset_at_once: self.reset_at_once,
             fault: Fault {
                 status: self.status_code,
                 replacement: self.modify_response_body.then(|| Replacement {

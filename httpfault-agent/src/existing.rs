@@ -76,6 +76,8 @@ pub(crate) struct Job {
     pub(crate) scope: Scope,
     pub(crate) port: u16,
     pub(crate) mode: ExistingConnections,
+    /// To be reset before they say anything more.
+    pub(crate) at_once: bool,
     /// The processes whose own connections are never touched.
     pub(crate) agents: Vec<u32>,
 }
@@ -388,8 +390,8 @@ impl Care {
             return;
         }
         let Some(connection) = self.connections.get_mut(&cookie) else { return };
-        let mode = on.then_some(self.job.mode);
-        let look = connection.look(mode, &mut self.shared.gates.borrow_mut());
+        let job = on.then_some(&self.job);
+        let look = connection.look(job, &mut self.shared.gates.borrow_mut());
         if look == Look::Gone {
             self.forget(cookie);
         }

@@ -325,6 +325,7 @@ fn job(target: &Target, run: &Run) -> Job {
         scope: target.scope.clone(),
         port: spec.port,
         mode: spec.existing_connections,
+        at_once: spec.reset_at_once,
         agents: iter::once(std::process::id()).chain(run.responder.pid()).collect(),
     }
 }

@@ -215,6 +215,26 @@ fn reset_resets_them_at_their_next_request() -> Result<()> {
     Ok(())
 }
 
+/// Those that say nothing and those that wait for an answer, before the fault counts as on.
+#[test]
+fn reset_at_once_waits_for_no_request() -> Result<()> {
+    let site = Site::take("resetonce")?;
+    let mut pool = pool(&site, 4)?;
+    let mut waiting = site.open(site.v4())?;
+    waiting.send(b"GET /slow/60000 HTTP/1.1\r\nHost: app\r\n\r\n")?;
+    let id = experiment("resetonce");
+    let agent = site.inject(&id, &["--existing-connections", "reset", "--reset-at-once"])?;
+    for connection in pool.iter_mut().chain([&mut waiting]) {
+        assert_eq!(connection.response("GET"), Err(Broken::Reset));
+    }
+    assert_faulted(&site.get(site.v6(), "/")?, &id);
+    let counters = counters(agent)?;
+    let existing = (counters.existing_found, counters.existing_reset, counters.existing_still_open);
+    assert_eq!(existing, (5, 5, 0), "{counters:?}");
+    assert!(site.get(site.v4(), "/")?.is_real());
+    Ok(())
+}
+
 /// Where to connect again: a reset socket has no peer any more, but its family.
 fn connection_target(site: &Site, connection: &Connection) -> Result<std::net::SocketAddr> {
     Ok(if connection.local()?.is_ipv4() { site.v4() } else { site.v6() })

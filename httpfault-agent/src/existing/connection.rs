@@ -15,7 +15,7 @@ use rustix::io::ioctl_fionread;
 use socket2::Socket;
 
 use super::{
-    Tally,
+    Job, Tally,
     account::Account,
     drain,
     judge::{History, Sample, Verdict},
@@ -119,19 +119,20 @@ impl Connection {
         if state == state::WATCHED { Ok(()) } else { gates.set_state(self.cookie, state) }
     }
 
-    /// Looks at it and does what may be done now. Without a mode the fault is not on yet.
-    pub(super) fn look(&mut self, mode: Option<ExistingConnections>, gates: &mut Gates) -> Look {
+    /// Looks at it and does what may be done now. Without a job the fault is not on yet.
+    pub(super) fn look(&mut self, job: Option<&Job>, gates: &mut Gates) -> Look {
         let Some(socket) = self.borrow() else {
             self.last_look(gates);
             return Look::Gone;
         };
         self.seen = gates.seen(self.cookie).unwrap_or(self.seen);
-        let done = match mode {
-            None | Some(ExistingConnections::Keep) => Ok(()),
-            Some(ExistingConnections::Auto | ExistingConnections::Take | ExistingConnections::Drain) => {
-                self.drain(&socket)
-            }
-            Some(ExistingConnections::Reset) => self.reset(&socket),
+        let done = match job.map(|job| (job.mode, job.at_once)) {
+            None | Some((ExistingConnections::Keep, _)) => Ok(()),
+            Some((
+                ExistingConnections::Auto | ExistingConnections::Take | ExistingConnections::Drain,
+                _,
+            )) => self.drain(&socket),
+            Some((ExistingConnections::Reset, at_once)) => self.reset(&socket, at_once),
         };
         match done {
             Ok(()) => Look::There,
@@ -171,9 +172,9 @@ impl Connection {
         }
     }
 
-    /// At its next request: the gate has refused it, so the application never saw it.
-    fn reset(&mut self, socket: &Socket) -> io::Result<()> {
-        if self.stage == Stage::Reset || self.seen.refused == 0 {
+    /// At its next request, which the gate has refused, so that the application never saw it; or at once.
+    fn reset(&mut self, socket: &Socket, at_once: bool) -> io::Result<()> {
+        if self.stage == Stage::Reset || (self.seen.refused == 0 && !at_once) {
             return Ok(());
         }
         self.stage = Stage::Reset;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::spec::{RunSpec, Selection, limit};
+use super::spec::{ExistingConnections, RunSpec, Selection, limit};
 
 /// One input mistake: what was given, what is allowed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +82,13 @@ impl RunSpec {
             "duration",
             &self.duration_secs,
             "1 to 86400 seconds",
+        );
+        let resets = self.existing_connections == ExistingConnections::Reset;
+        expect(
+            resets || !self.reset_at_once,
+            "reset-at-once",
+            &self.reset_at_once,
+            "true only with existing connections 'reset'",
         );
         let percent_fits = (0.0..=100.0).contains(&fault.percent);
         expect(percent_fits, "percent", &fault.percent, "0 to 100");

@@ -39,7 +39,16 @@ pub struct RunSpec {
     pub interface: String,
     pub duration_secs: u64,
     pub existing_connections: ExistingConnections,
+    /// RESET_AT_ONCE, with `reset` only.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub reset_at_once: bool,
     pub fault: Fault,
+}
+
+/// A switch that older agents don't know is not sent where it is off.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(switch: &bool) -> bool {
+    !switch
 }
 
 /// How a target is named.
@@ -82,7 +91,7 @@ pub enum ExistingConnections {
     Drain,
     /// Left alone and counted.
     Keep,
-    /// Reset at their next request.
+    /// Reset at their next request, or at once.
     Reset,
 }
 

@@ -243,6 +243,7 @@ fn read_template(raw: &mut Raw, experiment: Option<ExperimentId>, seed: Option<u
             " seconds",
         ),
         existing_connections: raw.choice(&t::EXISTING_CONNECTIONS, &existing, ExistingConnections::default()),
+        reset_at_once: raw.switch(&t::RESET_AT_ONCE),
         fault: Fault {
             status: raw.number(&t::STATUS_CODE, 200..=599, " (one final status)"),
             replacement: modify.then_some(replacement),
@@ -283,6 +284,7 @@ fn tunable_of(field: &str) -> Option<&'static Tunable> {
         "proxy-port" => &t::PROXY_PORT,
         "interface" => &t::NETWORK_INTERFACE,
         "duration" => &t::TOTAL_CHAOS_DURATION,
+        "reset-at-once" => &t::RESET_AT_ONCE,
         "percent" => &t::PERCENT,
         "response-body" => &t::RESPONSE_BODY,
         "content-type" => &t::CONTENT_TYPE,

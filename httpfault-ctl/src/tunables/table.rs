@@ -87,6 +87,7 @@ tunables! {
     EXCLUDE_PATHS = one("EXCLUDE_PATHS", "exclude-paths", CommaList, "", "Path prefixes that are spared");
     EXCLUDE_USER_AGENTS = one("EXCLUDE_USER_AGENTS", "exclude-user-agents", LineList, "", "Parts of User-Agent values that are spared, such as ELB-HealthChecker");
     EXISTING_CONNECTIONS = one("EXISTING_CONNECTIONS", "existing-connections", Value, default::EXISTING_CONNECTIONS, "What becomes of connections that clients hold already: auto, take, drain, keep or reset");
+    RESET_AT_ONCE = one("RESET_AT_ONCE", "reset-at-once", Switch, "false", "With EXISTING_CONNECTIONS=reset: when the fault starts, not at their next request");
     PROXY_PORT = one("PROXY_PORT", "proxy-port", Value, default::PROXY_PORT, "Loopback port of the responder in the task's network namespace");
     NETWORK_INTERFACE = one("NETWORK_INTERFACE", "network-interface", Value, default::NETWORK_INTERFACE, "Interface of the task whose traffic is faulted");
 

@@ -92,6 +92,7 @@ fn everything_that_the_agent_offers_reaches_it() {
         .env("PROXY_PORT", "20001")
         .env("NETWORK_INTERFACE", "eth0")
         .env("EXISTING_CONNECTIONS", "reset")
+        .env("RESET_AT_ONCE", "true")
         .env("RESPONSE_BODY", "gone")
         .env("CONTENT_TYPE", "application/json")
         .env("RESPONSE_HEADERS", "Retry-After: 3\nVary: a, b")
@@ -110,7 +111,7 @@ fn everything_that_the_agent_offers_reaches_it() {
     let fault = &spec["fault"];
     assert_eq!(spec["experiment_id"], "exp.7");
     assert_eq!((&spec["proxy_port"], &spec["interface"]), (&json!(20001), &json!("eth0")));
-    assert_eq!(spec["existing_connections"], "reset");
+    assert_eq!((&spec["existing_connections"], &spec["reset_at_once"]), (&json!("reset"), &json!(true)));
     assert_eq!(fault["replacement"], json!({"body": "gone", "content_type": "application/json"}));
     assert_eq!(fault["headers"], json!(["retry-after: 3", "vary: a, b"]));
     assert_eq!(
