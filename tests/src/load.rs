@@ -246,11 +246,16 @@ impl Request {
                 let request = [head.as_bytes(), &vec![b'u'; bytes]].concat();
                 let (first, rest) = request.split_at(head.len() / 2);
                 let (second, third) = rest.split_at(rest.len() - bytes / 2);
-                connection.send(first)?;
-                wait::pause(PIECES);
-                connection.send(second)?;
-                wait::pause(PIECES);
-                connection.send(third)?;
+                for (index, piece) in [first, second, third].into_iter().enumerate() {
+                    if index > 0 {
+                        wait::pause(PIECES);
+                    }
+                    match connection.send(piece) {
+                        // What was answered before is to be read.
+                        Err(Broken::Closed) => break,
+                        sent => sent?,
+                    }
+                }
                 connection.response("POST")
             }
         }

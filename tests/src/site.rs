@@ -87,7 +87,16 @@ impl Site {
         Ok(Self { _machine: Some(machine), ..Self::serve_program(program)? })
     }
 
-    /// The same beside others, by who has the machine already.
+    /// A site of a server that sleeps after each answer, and before it closes at the end of its input; with the machine
+    /// for itself.
+    pub fn serve_late(after_answer: Duration, before_close: Duration) -> Result<Self> {
+        let times = [after_answer, before_close].map(|time| time.as_millis().to_string());
+        let program = Program::python("servers/python/late.py", &[&PORT.to_string(), &times[0], &times[1]])?;
+        let machine = Machine::take()?;
+        Ok(Self { _machine: Some(machine), ..Self::serve_program(program)? })
+    }
+
+    /// A site of that server beside others, by who has the machine already.
     pub fn serve_beside(server: Server) -> Result<Self> {
         Self::serve_program(server.program(PORT)?)
     }

@@ -259,11 +259,11 @@ impl From<io::Error> for Broken {
         let kind = error.kind();
         if kind == ErrorKind::ConnectionRefused {
             Self::Refused
-        } else if matches!(
-            kind,
-            ErrorKind::ConnectionReset | ErrorKind::BrokenPipe | ErrorKind::ConnectionAborted
-        ) {
+        } else if matches!(kind, ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted) {
             Self::Reset
+        } else if kind == ErrorKind::BrokenPipe {
+            // A reset that came after an orderly end (tcp_reset() in net/ipv4/tcp_input.c).
+            Self::Closed
         } else if matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut) {
             Self::Timeout
         } else {

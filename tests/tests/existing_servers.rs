@@ -1,7 +1,7 @@
 //! Connections of real clients to real servers, and a fault that comes and goes. The test bed itself first: what is
 //! counted as real, lost or cut later on is an answer of every server to every client.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use anyhow::{Context, Result, bail, ensure};
 use httpfault_common::contract::Counters;
@@ -13,7 +13,7 @@ use httpfault_tests::{
     site::{PORT, Site},
     tls::Tls,
     wait,
-    wire::Connection,
+    wire::{Broken, Connection, Response},
 };
 
 /// How long an answer takes that is under way when the fault starts: longer than any silence that `drain` takes for the
@@ -125,6 +125,76 @@ fn drain_under_load_loses_and_cuts_nothing() -> Result<()> {
         answered.context("after the fault")?;
         Ok(())
     })
+}
+
+/// A request that comes while a connection is being ended: the application has not closed it yet, or not even noticed.
+/// It is answered, or the connection ends in order before any byte of an answer.
+#[test]
+fn drain_loses_no_request_that_comes_when_a_connection_ends() -> Result<()> {
+    let late = Duration::from_millis(100);
+    for (after_answer, before_close) in [(Duration::ZERO, late), (late, Duration::ZERO)] {
+        let site = Site::serve_late(after_answer, before_close)?;
+        let mut connections = Vec::new();
+        for to in site.addresses().into_iter().cycle().take(6) {
+            let mut connection = site.open(to)?;
+            for _ in 0..3 {
+                ensure!(connection.get("/")?.is_real());
+            }
+            connections.push(connection);
+        }
+        let agent = drain(&site)?;
+        let clients = connections.into_iter().map(|connection| thread::spawn(|| uploads(connection)));
+        let clients: Vec<_> = clients.collect();
+        let ends: Vec<Broken> = clients.into_iter().filter_map(|client| client.join().ok()).collect();
+        let existing = counters(agent)?;
+        ensure!(ends == [Broken::Closed; 6], "late by {after_answer:?}, {before_close:?}: {ends:?}");
+        ensure!(existing.existing_drained == 6, "{existing:?}");
+    }
+    Ok(())
+}
+
+/// The fault is over while connections are being ended, of an application that takes its time to close.
+#[test]
+fn drain_that_is_broken_off_hangs_no_client() -> Result<()> {
+    let site = Site::serve_late(Duration::ZERO, Duration::from_secs(60))?;
+    let open = |to| site.open(to);
+    let mut connections =
+        site.addresses().into_iter().cycle().take(8).map(open).collect::<Result<Vec<_>>>()?;
+    let agent = drain(&site)?;
+    for _ in 0..4 {
+        connections.iter_mut().try_for_each(|connection| connection.get("/").map(drop))?;
+    }
+    wait::pause(Duration::from_millis(30));
+    counters(agent)?;
+    for connection in &mut connections {
+        connection.patience(Duration::from_secs(5))?;
+        let answer = connection.get("/");
+        ensure!(answer == Err(Broken::Closed) || answer.as_ref().is_ok_and(Response::is_real), "{answer:?}");
+    }
+    Ok(())
+}
+
+/// Uploads in two pieces until the connection ends, each while an application that is late is asleep; how it ended.
+fn uploads(mut connection: Connection) -> Broken {
+    let head = b"POST /upload HTTP/1.1\r\nHost: app\r\nContent-Length: 10\r\n\r\n";
+    let mut upload = || {
+        connection.get("/")?;
+        wait::pause(Duration::from_millis(50));
+        connection.send(head)?;
+        wait::pause(Duration::from_millis(80));
+        match connection.send(b"0123456789") {
+            // In order; what was answered before is to be read.
+            Err(Broken::Closed) => {}
+            sent => sent?,
+        }
+        let answer = connection.response("POST")?;
+        if answer.text() == "received 10\n" { Ok(()) } else { Err(Broken::Truncated) }
+    };
+    loop {
+        if let Err(end) = upload() {
+            return end;
+        }
+    }
 }
 
 /// Pauses within an answer are no end of it.

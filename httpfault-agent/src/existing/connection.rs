@@ -20,6 +20,7 @@ use super::{
     drain,
     judge::{History, Sample, Verdict},
     reset::reset,
+    take,
 };
 use crate::{
     clock::boot_ns,
@@ -28,10 +29,8 @@ use crate::{
     sys,
 };
 
-/// How long the application may take to close after its input ended, before its client is told directly.
-const CLOSE_WITHIN: Duration = Duration::from_millis(50);
-/// The same where a request slipped in meanwhile and no answer to it has begun.
-const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+/// How long the client's next request is refused at most, while the application closes.
+const REFUSING: Duration = Duration::from_secs(5);
 /// How long one that was in the middle of a request is not taken again.
 const TAKE_AGAIN: Duration = Duration::from_millis(500);
 /// `TCP_ESTABLISHED` and `TCP_CLOSE_WAIT` in include/net/tcp_states.h.
@@ -61,11 +60,10 @@ enum Stage {
     Watched,
     /// Its requests are answered in place.
     Taken,
-    /// Its application's input was ended, after that many payloads and bytes of answers.
+    /// Its application's input was ended, when that had been seen.
     Ending {
         at: Instant,
-        payloads: u64,
-        sent: u64,
+        from: Sample,
     },
     /// Its client was told to open its next streams elsewhere.
     GoneAway,
@@ -128,10 +126,9 @@ impl Connection {
         self.seen = gates.seen(self.cookie).unwrap_or(self.seen);
         let done = match job.map(|job| (job.mode, job.at_once)) {
             None | Some((ExistingConnections::Keep, _)) => Ok(()),
-            Some((
-                ExistingConnections::Auto | ExistingConnections::Take | ExistingConnections::Drain,
-                _,
-            )) => self.drain(&socket),
+            Some((ExistingConnections::Auto | ExistingConnections::Take | ExistingConnections::Drain, _)) => {
+                self.drain(&socket, gates)
+            }
             Some((ExistingConnections::Reset, at_once)) => self.reset(&socket, at_once),
         };
         match done {
@@ -141,35 +138,51 @@ impl Connection {
         }
     }
 
-    fn drain(&mut self, socket: &Socket) -> io::Result<()> {
+    fn drain(&mut self, socket: &Socket, gates: &mut Gates) -> io::Result<()> {
         let sample = self.sample(socket)?;
         match self.stage {
             Stage::Watched => match self.history.judge(sample) {
                 Verdict::Wait => Ok(()),
-                Verdict::End => {
-                    let (payloads, sent) = (self.seen.payloads, sample.bytes_sent);
-                    self.stage = Stage::Ending { at: Instant::now(), payloads, sent };
-                    drain::end_input(socket)
-                }
+                Verdict::End => self.end_input(socket, sample, gates),
                 Verdict::GoAway => {
                     self.stage = Stage::GoneAway;
                     drain::go_away(socket)
                 }
             },
-            Stage::Ending { at, payloads, sent } => {
-                let slipped_in = sample.pending || self.seen.payloads != payloads;
-                let unanswered = slipped_in && self.history.judge(sample) != Verdict::End;
-                // An answer that has begun is not cut, however long it pauses.
-                let answering = unanswered && sample.bytes_sent != sent;
-                let patience = if unanswered { ANSWER_WITHIN } else { CLOSE_WITHIN };
-                if answering || at.elapsed() < patience {
-                    return Ok(());
+            Stage::Ending { at, from } => {
+                if sample.seen.payloads != from.seen.payloads {
+                    // A request slipped in: all of it is let in.
+                    gates.uncork(self.cookie);
                 }
-                self.stage = Stage::Ended;
-                drain::end(socket)
+                match self.history.close_within(from, sample) {
+                    Some(time) if at.elapsed() >= time => self.end(socket),
+                    _ => Ok(()),
+                }
             }
             Stage::Taken | Stage::GoneAway | Stage::Ended | Stage::Reset => Ok(()),
         }
+    }
+
+    /// The application reads an end of input between two requests. From here on the client's next request is refused: an
+    /// application that has read the end may close without reading more, and of one that comes in pieces it would read
+    /// the first ones only. So its client sees an orderly end before any byte of an answer.
+    fn end_input(&mut self, socket: &Socket, sample: Sample, gates: &mut Gates) -> io::Result<()> {
+        if gates.cork(self.cookie, take::later(REFUSING)).is_err() {
+            return Ok(());
+        }
+        if gates.seen_whole(self.cookie).is_none_or(|seen| seen.payloads != sample.seen.payloads) {
+            // A request came since, which is answered first.
+            gates.uncork(self.cookie);
+            return Ok(());
+        }
+        self.stage = Stage::Ending { at: Instant::now(), from: sample };
+        drain::end_input(socket)
+    }
+
+    /// The client is told in order.
+    fn end(&mut self, socket: &Socket) -> io::Result<()> {
+        self.stage = Stage::Ended;
+        drain::end(socket)
     }
 
     /// At its next request, which the gate has refused, so that the application never saw it; or at once.
@@ -186,6 +199,10 @@ impl Connection {
         let socket = self.borrow();
         self.last_look(gates);
         let Some(socket) = socket else { return Ok(Look::Gone) };
+        if matches!(self.stage, Stage::Ending { from, .. } if from.seen.payloads == self.seen.payloads) {
+            // Not connected any more is as good.
+            let _gone = self.end(&socket);
+        }
         gates.unwatch(&socket, self.cookie)?;
         let look = if self.stage == Stage::Reset || !sys::tcp_info(&socket).is_ok_and(|info| is_whole(&info))
         {

@@ -7,8 +7,7 @@ use socket2::Socket;
 /// GOAWAY with NO_ERROR and the highest stream: streams that are open go on, no new ones come (RFC 9113 section 6.8).
 const GOAWAY: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0x7f, 0xff, 0xff, 0xff, 0, 0, 0, 0];
 
-/// The application reads an end of input and closes, as it does when a client goes. A request that arrives at this very
-/// moment is still read and answered.
+/// The application reads an end of input and closes, as it does when a client goes.
 pub(super) fn end_input(socket: &Socket) -> io::Result<()> {
     socket.shutdown(Shutdown::Read)
 }

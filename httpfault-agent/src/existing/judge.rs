@@ -6,6 +6,8 @@
 //! before. That an answer is complete cannot be known; a silence tells, which is long where nothing is known of how the
 //! application answers on this connection.
 
+use std::time::Duration;
+
 use httpfault_common::abi::existing::{Watched, kind};
 
 /// What TCP and the gate know of a connection.
@@ -50,6 +52,11 @@ const PROOF: u64 = 3;
 /// its next request (RFC 9293 section 3.8.6.3). More than that is a long answer on its way.
 const SHORT_ANSWER: u32 = 2;
 
+/// How long the application may take to close after its input ended, before its client is told directly.
+const CLOSE_WITHIN: Duration = Duration::from_millis(50);
+/// The same where a request slipped in meanwhile and no answer to it has begun.
+const ANSWER_WITHIN: Duration = Duration::from_secs(2);
+
 /// What was seen of one connection.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct History {
@@ -71,6 +78,16 @@ impl History {
             kind::HTTP2 if is_quiet(now) => Verdict::GoAway,
             _ => Verdict::Wait,
         }
+    }
+
+    /// How long the application has to close since its input ended, which was after `from`. `None`: a request slipped in,
+    /// and its answer has begun; that is not cut, however long it pauses.
+    pub(super) fn close_within(&mut self, from: Sample, now: Sample) -> Option<Duration> {
+        let slipped_in = now.pending || now.seen.payloads != from.seen.payloads;
+        if !slipped_in || self.judge(now) == Verdict::End {
+            return Some(CLOSE_WITHIN);
+        }
+        (now.bytes_sent == from.bytes_sent).then_some(ANSWER_WITHIN)
     }
 
     fn note(&mut self, now: Sample) {
@@ -220,6 +237,24 @@ mod tests {
             history.judge(at(request, 10, request * 100, 5));
         }
         assert_eq!(history.judge(at(20, 45, 2000, 40)), Verdict::End, "answers come in one piece again");
+    }
+
+    #[test]
+    fn an_application_that_does_not_close_soon_has_its_client_told() {
+        let ended = sample(3, 99, 200, 20);
+        let close_within = History::default().close_within(ended, Sample { since_sent_ms: 70, ..ended });
+        assert_eq!(close_within, Some(CLOSE_WITHIN));
+    }
+
+    #[test]
+    fn a_request_that_slipped_in_while_a_connection_ends_is_answered() {
+        let ended = sample(3, 99, 200, 20);
+        let within = |now| History::default().close_within(ended, now);
+        assert_eq!(within(Sample { pending: true, ..ended }), Some(ANSWER_WITHIN), "it is unread");
+        assert_eq!(within(sample(4, 0, 200, 60)), Some(ANSWER_WITHIN), "its answer has not begun");
+        assert_eq!(within(Sample { unacknowledged: 1, ..sample(4, 0, 300, 5) }), None, "it has");
+        assert_eq!(within(sample(4, 99, 300, 19)), None, "it may pause");
+        assert_eq!(within(sample(4, 99, 300, 20)), Some(CLOSE_WITHIN), "it is complete");
     }
 
     #[test]

@@ -58,4 +58,9 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-Server(("::", int(sys.argv[1])), Handler).serve_forever()
+def serve(handler):
+    Server(("::", int(sys.argv[1])), handler).serve_forever()
+
+
+if __name__ == "__main__":
+    serve(Handler)

@@ -75,11 +75,12 @@ fn curl(line: &str) -> Option<Outcome> {
     })
 }
 
-/// Start, status (-1 without an answer) and time of a request. Headers are not told; the server sends no other 503.
+/// Start, status (-1 without an answer) and time of a request. Headers are not told; the server sends no other 503. One
+/// without a start was never sent: h2load asks nothing more over a connection after a GOAWAY, and opens no other one.
 fn h2load(line: &str) -> Option<Outcome> {
     let mut words = line.split('\t');
-    let (_start, status) = (words.next()?.parse::<u64>().ok()?, words.next()?.parse::<i32>().ok()?);
-    Some(match status {
+    let (start, status) = (words.next()?.parse::<u64>().ok()?, words.next()?.parse::<i32>().ok()?);
+    (start != 0).then_some(match status {
         200 => Outcome::Real,
         503 => Outcome::Fault,
         _ => LOST,
@@ -100,6 +101,7 @@ mod tests {
         assert_eq!(outcome(Client::Curl, "0 503  web-1"), Some(Outcome::Fault));
         assert_eq!(outcome(Client::Curl, "52 000  "), Some(Outcome::Retried));
         assert_eq!(outcome(Client::H2load, "1700000000000000\t200\t123"), Some(Outcome::Real));
+        assert_eq!(outcome(Client::H2load, "0\t-1\t26220788203"), None);
         assert_eq!(outcome(Client::H2load, "finished in 1.00s"), None);
         assert_eq!(
             outcome(Client::Java, "cut fixed content-length"),

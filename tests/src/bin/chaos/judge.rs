@@ -46,10 +46,9 @@ pub(crate) fn lost(lost: &[&Sample], clients: usize, costs: &[Cost]) -> Result<u
     Ok(lost.len())
 }
 
-/// Lost requests as a connection that is ended loses them, by a reset or cut off in an upload, and the others.
+/// Requests that a reset has lost, and others.
 pub(crate) fn ended(tally: &Tally) -> (Vec<&Sample>, Vec<&Sample>) {
-    let ended = [Outcome::Broken(Broken::Reset), Outcome::Strange(200)];
-    tally.lost().into_iter().partition(|sample| ended.contains(&sample.outcome))
+    tally.lost().into_iter().partition(|sample| sample.outcome == Outcome::Broken(Broken::Reset))
 }
 
 /// No fault after the end.

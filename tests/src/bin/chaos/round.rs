@@ -50,21 +50,12 @@ struct Kind {
     count: usize,
 }
 
-impl Kind {
-    /// How many requests of each client the way of ending existing connections may cost.
-    fn asked(&self, plan: Plan) -> Option<usize> {
-        // Each connection that existed, once for each fault.
-        let faults = if plan.harm == Harm::Restart { 2 } else { 1 };
-        match plan.mode {
-            Mode::Reset => Some(faults),
-            // An upload whose first piece arrives at the moment at which its connection is ended.
-            Mode::Drain if self.name == UPLOADS => Some(faults),
-            Mode::Drain | Mode::Keep => None,
-        }
-    }
+/// How many requests of each client the way of ending existing connections may cost.
+fn asked(plan: Plan) -> Option<usize> {
+    // Each connection that existed, once for each fault.
+    let faults = if plan.harm == Harm::Restart { 2 } else { 1 };
+    (plan.mode == Mode::Reset).then_some(faults)
 }
-
-const UPLOADS: &str = "uploads in pieces";
 
 pub(crate) fn run(site: &mut Site, plan: Plan) -> Result<Seen> {
     let before = Traces::now()?;
@@ -83,7 +74,7 @@ pub(crate) fn run(site: &mut Site, plan: Plan) -> Result<Seen> {
         faulted += tally.count(Outcome::Fault);
         judge::over(&tally, end)?;
         let (ended, others) = judge::ended(&tally);
-        let asked = clients.asked(plan).map(|each| Cost { from: start, until: end, each });
+        let asked = asked(plan).map(|each| Cost { from: start, until: end, each });
         let may_end: Vec<Cost> = costs.iter().copied().chain(asked).collect();
         *(if asked.is_some() { &mut by_mode } else { &mut lost }) +=
             judge::lost(&ended, clients.count, &may_end).with_context(|| clients.name)?;
@@ -120,7 +111,7 @@ impl Loads {
         let plans = [
             ("a connection for each request", of(3, Style::Close).pause(Duration::from_millis(3))),
             ("kept connections", of(3, Style::KeepAlive).pause(Duration::from_millis(10))),
-            (UPLOADS, uploads.pause(Duration::from_millis(5))),
+            ("uploads in pieces", uploads.pause(Duration::from_millis(5))),
         ];
         let start = |(name, plan): (&'static str, Clients)| {
             (Load::start(&site.client, plan), Kind { name, count: plan.clients })
