@@ -43,6 +43,8 @@ pub(crate) struct Args {
 enum What {
     /// Each server with each client in each mode
     Modes,
+    /// One pool of connections through faults that come and go
+    Pool,
     /// Thousands of takes and give-backs, and what a killed agent costs
     Proof,
 }
@@ -109,6 +111,7 @@ impl What {
     fn word(self) -> &'static str {
         match self {
             Self::Modes => "modes",
+            Self::Pool => "pool",
             Self::Proof => "proof",
         }
     }

@@ -1,7 +1,9 @@
 //! What becomes of connections that clients hold when a fault starts, with real servers and clients, as Markdown.
-//! `modes`: each server with each client in each mode. `proof`: many takes and give-backs, and what a killed agent costs.
+//! `modes`: each server with each client in each mode. `pool`: one pool of connections through many faults. `proof`: many
+//! takes and give-backs, and what a killed agent costs.
 
 mod modes;
+mod pool;
 mod proof;
 mod traffic;
 
@@ -17,6 +19,9 @@ use httpfault_tests::{
     servers::{Server, files},
 };
 
+/// An answer that takes longer was held up: no server here takes this long by itself.
+const DELAYED: Duration = Duration::from_millis(150);
+
 /// Measures what a fault does to connections that exist.
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -28,6 +33,8 @@ struct Arguments {
 enum Command {
     /// Each server with each client in each mode
     Modes(modes::Arguments),
+    /// One pool of connections through many faults
+    Pool(pool::Arguments),
     /// Many takes and give-backs with each server, and with the agent killed
     Proof(proof::Arguments),
     /// The files that `proof` needs on another machine, one a line
@@ -56,6 +63,7 @@ fn main() -> Result<()> {
     let Arguments { command } = Arguments::parse();
     match command {
         Command::Modes(arguments) => modes::measure(&arguments)?,
+        Command::Pool(arguments) => pool::measure(&arguments)?,
         Command::Proof(arguments) => proof::measure(&arguments)?,
         Command::Files(servers) => {
             let files = files(&servers.among(&proof::SERVERS))?;

@@ -16,10 +16,7 @@ use httpfault_tests::{
 };
 use kills::KILLS;
 
-use crate::{Mode, Servers, describe_machine, print};
-
-/// An answer that takes longer was held up: no server here takes this long by itself.
-const DELAYED: Duration = Duration::from_millis(150);
+use crate::{DELAYED, Mode, Servers, describe_machine, print};
 
 /// Those whose ways of reading differ: event loops, blocking readers, a pool of threads.
 pub(crate) const SERVERS: [Server; 6] =
