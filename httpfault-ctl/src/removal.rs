@@ -26,9 +26,6 @@ const REMOVALS: u32 = 3;
 const FAILURES: u32 = 3;
 /// So many looks follow each other quickly.
 const OFTEN: u32 = 6;
-/// What a host may take that is not busy: up to 2.5 s until its SSM agent takes the message, and the end of an agent
-/// with open connections. After this, what has not been answered waits behind something.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What is known about a host after all that was tried.
 #[derive(Debug)]
@@ -173,7 +170,7 @@ impl<'a> Removal<'a> {
         hosts: &BTreeSet<InstanceId>,
     ) -> Result<BTreeSet<InstanceId>, ApiError> {
         let begin = Instant::now();
-        let patience = PATIENCE.min(self.cloud.answer_within() / 2);
+        let patience = self.cloud.patience();
         let (mut todo, mut unasked) = (hosts.clone(), hosts.clone());
         let mut on = BTreeSet::new();
         let mut in_the_way = true;
@@ -207,6 +204,7 @@ impl<'a> Removal<'a> {
             if begin.elapsed() >= patience && in_the_way && !todo.is_empty() {
                 in_the_way = false;
                 self.cancel(&todo).await?;
+                self.errands.ask_anew(&todo.intersection(&unasked).cloned().collect());
             }
             if begin.elapsed() >= self.cloud.answer_within() {
                 for host in std::mem::take(&mut todo) {

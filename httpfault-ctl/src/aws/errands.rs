@@ -22,11 +22,17 @@ use crate::fleet::InstanceId;
 /// How long a short script may run on a host.
 const EXECUTION: Duration = Duration::from_secs(100);
 
+/// What a host may take that is not busy: up to 2.5 s until its SSM agent takes the message, and the end of an agent
+/// with open connections. After this, what has not been answered waits behind something, or the host is gone.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// What was sent and not yet answered by every host.
 #[derive(Debug, Default)]
 pub(crate) struct Errands {
     open: Vec<Errand>,
     ready: Vec<Reply>,
+    /// Hosts that are asked a second time although they have not answered the first.
+    asked_anew: BTreeSet<InstanceId>,
 }
 
 #[derive(Debug)]
@@ -93,6 +99,7 @@ impl Errands {
             for answer in cloud.outputs(&open).await? {
                 if answer.state.is_final() {
                     errand.waiting.remove(&answer.instance);
+                    self.asked_anew.remove(&answer.instance);
                     self.ready.push(Reply { asked: errand.asked, answer });
                 } else {
                     errand.waiting.insert(answer.instance.clone(), answer);
@@ -101,6 +108,18 @@ impl Errands {
         }
         self.open.retain(|errand| !errand.waiting.is_empty());
         Ok(std::mem::take(&mut self.ready))
+    }
+
+    /// Lets hosts be asked again that have not answered: of one that was terminated meanwhile SSM tells only when it is
+    /// sent something. Once until a host answers, so that nothing piles up where it is only busy.
+    pub(crate) fn ask_anew(&mut self, hosts: &BTreeSet<InstanceId>) {
+        let unanswered: BTreeSet<&InstanceId> = hosts.iter().filter(|host| self.is_waiting(host)).collect();
+        for host in unanswered {
+            if self.asked_anew.insert(host.clone()) {
+                self.open.iter_mut().for_each(|errand| drop(errand.waiting.remove(host)));
+            }
+        }
+        self.open.retain(|errand| !errand.waiting.is_empty());
     }
 
     /// Gives up what was sent before and not answered.
@@ -116,6 +135,11 @@ impl Errands {
 }
 
 impl Cloud {
+    /// After this time a host that has not answered a short script is busy or gone.
+    pub(crate) fn patience(&self) -> Duration {
+        PATIENCE.min(self.answer_within() / 2)
+    }
+
     /// Sends a short script and waits for every host's answer. Hosts that don't answer in time, and those for which SSM
     /// takes no command, are in the result with the state they were seen in last.
     pub(crate) async fn ask(

@@ -68,6 +68,36 @@ fn during_the_fault_it_is_a_warning_of_its_tasks() {
     }
 }
 
+/// SSM takes no more commands for it, but one that was sent before stays unanswered for minutes.
+#[test]
+fn with_a_look_on_its_way_it_is_found_out_nevertheless() {
+    for aborted in [false, true] {
+        let site = Site::new(World::fleet(2, 1));
+        site.install();
+        let mut ctl = site.on_service("run");
+        ctl.env("TOTAL_CHAOS_DURATION", if aborted { "600" } else { "6" })
+            .env("HTTPFAULT_ANSWER_SECS", "300");
+        let run = start(&mut ctl);
+        site.await_on(2);
+        site.simulator.faults(|faults| faults.lose_commands_to(&host(1)));
+        site.await_command("status", |command| {
+            command.invocations.iter().any(|one| one.instance_id == host(1) && one.status == Status::Pending)
+        });
+        site.simulator.terminate(&host(1));
+        if aborted {
+            run.signal(Signal::SIGTERM);
+        }
+        let begin = std::time::Instant::now();
+        let done = run.ended().exits(if aborted { 130 } else { 0 });
+        assert!(begin.elapsed().as_secs() < 150, "it waited for the dead host: {:?}", begin.elapsed());
+        let report = done.json();
+        assert!(report["warnings"].to_string().contains(&host(1)), "{done}");
+        assert_eq!(task(&report, 0)["verified_off"], true, "{done}");
+        none_left(&report);
+        site.assert_clean();
+    }
+}
+
 #[test]
 fn an_abort_takes_the_fault_off_all_others() {
     let site = Site::new(World::fleet(3, 1));

@@ -60,8 +60,11 @@ async fn until_over(
         }
         looks += 1;
         let left = length.saturating_sub(begin.elapsed());
-        // At the end a host that has not ended has perhaps gone away.
         let due = looks % COUNTERS_AT == 0 && running.len() <= INSTANCES_PER_COMMAND;
+        // At the end a host that has not ended has perhaps gone away, perhaps after it was asked.
+        if begin.elapsed() >= length + desk.cloud.patience() {
+            desk.errands.ask_anew(&running);
+        }
         if due || left.is_zero() {
             prove::look(desk, &running, console).await?;
             desk.cloud.pause(0).await;

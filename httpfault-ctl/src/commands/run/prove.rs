@@ -21,7 +21,9 @@ use crate::{
 pub(super) async fn on(desk: &mut Desk, window: &LiveWindow, console: &Console) -> anyhow::Result<bool> {
     let mut pending = window.told();
     let all = pending.len();
-    let give_up = Instant::now() + desk.cloud.answer_within();
+    // Later there is nothing to see.
+    let over = window.lasts_until(desk.plan.duration_secs) + desk.cloud.patience();
+    let give_up = over.min(Instant::now() + desk.cloud.answer_within());
     let mut proved = 0;
     let mut looks = 0;
     while !pending.is_empty() && Instant::now() < give_up {
