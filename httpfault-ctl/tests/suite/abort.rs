@@ -12,7 +12,7 @@ fn long(site: &Site) -> Running {
 #[test]
 fn while_the_fault_is_on_it_is_removed_and_proved() {
     for which in [Signal::SIGINT, Signal::SIGTERM] {
-        let site = Site::new(World::fleet(2, 1));
+        let site = Site::harsh(World::fleet(2, 1));
         let run = long(&site);
         site.await_on(2);
         run.signal(which);
@@ -33,7 +33,7 @@ fn while_the_fault_is_on_it_is_removed_and_proved() {
 
 #[test]
 fn before_the_fault_nothing_has_to_be_removed() {
-    let site = Site::new(World::fleet(1, 1));
+    let site = Site::harsh(World::fleet(1, 1));
     let run = start(site.on_service("run").env("RAMP_TIME", "600"));
     // The agent is brought before the ramp: nothing comes between the ramp and the fault.
     site.await_command("install", |command| command.status.is_final());
@@ -44,7 +44,7 @@ fn before_the_fault_nothing_has_to_be_removed() {
 
 #[test]
 fn during_delivery_nothing_is_on() {
-    let site = Site::new(World::fleet(1, 1));
+    let site = Site::harsh(World::fleet(1, 1));
     site.simulator.faults(|faults| faults.lose_commands_to(&host(0)));
     let run = long(&site);
     site.await_command("probe", |_| true);
@@ -55,7 +55,7 @@ fn during_delivery_nothing_is_on() {
 
 #[test]
 fn a_command_that_has_not_begun_is_cancelled() {
-    let site = Site::new(World::fleet(1, 1));
+    let site = Site::harsh(World::fleet(1, 1));
     finish(&mut site.on_service("run")).exits(0);
     // From here on commands are lost on their way, until the abort is through with `inject`.
     let run = long(&site);
@@ -69,7 +69,7 @@ fn a_command_that_has_not_begun_is_cancelled() {
 
 #[test]
 fn an_agent_that_does_not_hear_is_cancelled_and_swept_up() {
-    let site = Site::new(World::fleet(1, 1));
+    let site = Site::harsh(World::fleet(1, 1));
     // It does not look at the stop mark; `remove` then finds it alive and gives up the first time.
     let deaf = STUB.replace("[ ! -f \"$state/stop\" ] || { reason=request; break; }", ":").replace(
         "rm -rf \"$state\"\n        removed=",
@@ -87,7 +87,7 @@ fn an_agent_that_does_not_hear_is_cancelled_and_swept_up() {
 
 #[test]
 fn a_second_signal_does_not_skip_the_proof_and_a_third_leaves_with_the_command() {
-    let site = Site::new(World::fleet(1, 1));
+    let site = Site::harsh(World::fleet(1, 1));
     let slow = STUB.replace("remove)\n", "remove)\n    sleep 2\n");
     site.agent(&slow);
     let twice = long(&site);
@@ -115,7 +115,7 @@ fn a_second_signal_does_not_skip_the_proof_and_a_third_leaves_with_the_command()
 
 #[test]
 fn an_error_in_the_middle_takes_the_fault_off_too() {
-    let site = Site::new(World::fleet(1, 1));
+    let site = Site::harsh(World::fleet(1, 1));
     let run = long(&site);
     site.await_on(1);
     let looks = ["ListCommandInvocations", "GetCommandInvocation"];

@@ -2,19 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use httpfault_simulator::{Occupied, Simulator, Timing, World};
+use httpfault_simulator::{Occupied, World};
 use nix::sys::signal::Signal;
 
 use crate::support::{PATIENCE, Running, Site, finish, host, start};
 
-/// A message every 200 to 250 ms in the place of 2 to 2.5 s.
-const SCALE: f64 = 0.1;
-/// What 5000 is on AWS.
-const POLL_MS: &str = "500";
-
 fn harsh(world: World) -> Site {
-    let timing = Timing::harsh().scaled(SCALE);
-    let site = Site::with(Simulator::builder(world).timing(timing).start().unwrap());
+    let site = Site::harsh(world);
     site.install();
     site
 }
@@ -35,9 +29,7 @@ fn occupy(site: &Site, workers: u32) -> Vec<Occupied> {
 /// A run that waits for answers much longer than anything here takes.
 fn long(site: &Site) -> Running {
     let mut ctl = site.on_service("run");
-    ctl.env("TOTAL_CHAOS_DURATION", "600")
-        .env("HTTPFAULT_POLL_MS", POLL_MS)
-        .env("HTTPFAULT_ANSWER_SECS", "300");
+    ctl.env("TOTAL_CHAOS_DURATION", "600").env("HTTPFAULT_ANSWER_SECS", "300");
     start(&mut ctl)
 }
 
@@ -88,7 +80,7 @@ fn a_fault_that_nobody_could_look_at_is_not_done_and_verified() {
     let site = harsh(World::fleet(1, 1));
     let _others = occupy(&site, 4);
     let mut ctl = site.on_service("run");
-    ctl.env("TOTAL_CHAOS_DURATION", "4").env("HTTPFAULT_POLL_MS", POLL_MS);
+    ctl.env("TOTAL_CHAOS_DURATION", "4");
     let done = finish(&mut ctl).exits(2).says("was not seen on by a second command");
     let task = &done.json()["tasks"][0];
     assert_eq!(
@@ -129,7 +121,7 @@ fn remove_cancels_a_fault_that_stands_in_its_way() {
     await_started(&site);
     drop(run);
     let mut ctl = site.ctl("remove");
-    ctl.env_remove("CLUSTER_NAME").env("EXPERIMENT_ID", "orphan").env("HTTPFAULT_POLL_MS", POLL_MS);
+    ctl.env_remove("CLUSTER_NAME").env("EXPERIMENT_ID", "orphan");
     finish(&mut ctl).exits(0).says("cancelling");
     assert!(site.simulator.count("CancelCommand") > 0);
     site.assert_clean();
@@ -145,7 +137,7 @@ fn remove_is_honest_where_nobody_answers() {
     drop(run);
     site.simulator.faults(|faults| faults.stop_agent(&host(0)));
     let mut ctl = site.ctl("remove");
-    ctl.env("EXPERIMENT_ID", "orphan").env("HTTPFAULT_POLL_MS", POLL_MS).env("HTTPFAULT_ANSWER_SECS", "4");
+    ctl.env("EXPERIMENT_ID", "orphan").env("HTTPFAULT_ANSWER_SECS", "4");
     finish(&mut ctl).exits(3).says(&host(0));
     assert!(site.simulator.count("CancelCommand") > 0, "it did not even try");
 }
@@ -153,8 +145,7 @@ fn remove_is_honest_where_nobody_answers() {
 #[test]
 fn a_lost_document_worker_is_told_in_its_own_words() {
     let site = harsh(World::fleet(1, 1));
-    let run =
-        start(site.on_service("run").env("TOTAL_CHAOS_DURATION", "4").env("HTTPFAULT_POLL_MS", POLL_MS));
+    let run = start(site.on_service("run").env("TOTAL_CHAOS_DURATION", "4"));
     site.await_on(1);
     site.simulator.kill_document_workers(&host(0));
     let done = run.ended().exits(2).says("document process failed unexpectedly");

@@ -25,7 +25,7 @@ fn installed(site: &Site) -> std::path::PathBuf {
 
 #[test]
 fn an_empty_host_gets_it_in_pieces_and_a_current_one_gets_nothing() {
-    let site = Site::new(World::fleet(2, 1));
+    let site = Site::harsh(World::fleet(2, 1));
     site.agent(&large_agent());
     finish(&mut site.on_service("run")).exits(0);
     let pieces = site.commands("piece");
@@ -43,7 +43,7 @@ fn an_empty_host_gets_it_in_pieces_and_a_current_one_gets_nothing() {
 
 #[test]
 fn pieces_that_are_there_are_not_sent_again() {
-    let site = Site::new(World::fleet(1, 1));
+    let site = Site::harsh(World::fleet(1, 1));
     site.agent(&large_agent());
     // The agent's last step is refused: the pieces stay.
     site.simulator.faults(|faults| faults.lose_next_commands(0));
@@ -75,7 +75,7 @@ fn pieces_that_are_there_are_not_sent_again() {
 
 #[test]
 fn a_damaged_agent_or_piece_is_replaced() {
-    let site = Site::new(World::fleet(1, 1));
+    let site = Site::harsh(World::fleet(1, 1));
     site.agent(&large_agent());
     finish(&mut site.on_service("run")).exits(0);
     fs::write(installed(&site), "#!/bin/sh\necho damaged\n").unwrap();
@@ -96,7 +96,7 @@ fn a_damaged_agent_or_piece_is_replaced() {
 
 #[test]
 fn an_outdated_agent_stays_until_it_is_old_and_unused() {
-    let site = Site::new(World::fleet(1, 1));
+    let site = Site::harsh(World::fleet(1, 1));
     finish(&mut site.on_service("run")).exits(0);
     let old = installed(&site);
     site.agent(&format!("{STUB}\n# second version\n"));
@@ -111,7 +111,7 @@ fn an_outdated_agent_stays_until_it_is_old_and_unused() {
 
 #[test]
 fn two_controllers_at_once_both_succeed() {
-    let site = Site::new(World::fleet(1, 2));
+    let site = Site::harsh(World::fleet(1, 2));
     site.agent(&large_agent());
     let tasks: Vec<String> =
         site.simulator.world().clusters[0].tasks.iter().map(|task| task.id.clone()).collect();
@@ -126,7 +126,7 @@ fn two_controllers_at_once_both_succeed() {
 
 #[test]
 fn without_leave_to_install_it_says_what_is_missing() {
-    let site = Site::new(World::fleet(1, 1));
+    let site = Site::harsh(World::fleet(1, 1));
     finish(site.on_service("run").env("INSTALL_DEPENDENCIES", "false"))
         .exits(1)
         .says("is missing")
@@ -163,12 +163,12 @@ fn serve(file: Vec<u8>) -> String {
 
 #[test]
 fn hosts_download_it_from_a_url() {
-    let site = Site::new(World::fleet(1, 1));
+    let site = Site::harsh(World::fleet(1, 1));
     let url = serve(fs::read(site.agent_path("x86_64")).unwrap());
     finish(site.on_service("run").env("AGENT_DELIVERY", "url").env("AGENT_URL", url)).exits(0);
     assert!(site.commands("piece").is_empty() && installed(&site).exists());
 
-    let other = Site::new(World::fleet(1, 1));
+    let other = Site::harsh(World::fleet(1, 1));
     let url = serve(b"something else".to_vec());
     finish(other.on_service("run").env("AGENT_DELIVERY", "url").env("AGENT_URL", url))
         .exits(1)
@@ -178,14 +178,14 @@ fn hosts_download_it_from_a_url() {
 
 #[test]
 fn pieces_that_are_too_large_for_a_document_are_halved() {
-    let site = Site::new(World::fleet(2, 1));
+    let site = Site::harsh(World::fleet(2, 1));
     site.agent(&large_agent());
     site.simulator.faults(|faults| faults.document_limit(40_000));
     finish(&mut site.on_service("run")).exits(0);
     assert_eq!(sha256(&installed(&site)), sha256(&site.agent_path("x86_64")));
     assert!(site.commands("piece").iter().all(|piece| piece.script.len() < 40_000));
     // A size that nothing fits in is an error and no loop.
-    let site = Site::new(World::fleet(1, 1));
+    let site = Site::harsh(World::fleet(1, 1));
     site.agent(&large_agent());
     site.simulator.faults(|faults| faults.document_limit(5_000));
     finish(&mut site.on_service("run")).exits(1).says("MaxDocumentSizeExceeded");

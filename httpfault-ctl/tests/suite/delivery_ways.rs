@@ -15,7 +15,7 @@ const URI: &str = "s3://tools/chaos/agent+1/httpfault-agent-{arch}";
 /// The instance role is the world's first role.
 fn site(instance_role: &[&str]) -> Site {
     let role = Role::new("ecsInstanceRole").policy(Policy::allow(instance_role.iter().copied()));
-    let site = Site::new(World::fleet(2, 1).role(role).role(Role::new("chaos")));
+    let site = Site::harsh(World::fleet(2, 1).role(role).role(Role::new("chaos")));
     let metadata = site.simulator.endpoint();
     site.simulator.edit(|world| {
         for managed in &mut world.managed_instances {
@@ -111,7 +111,7 @@ fn auto_takes_what_is_set_and_says_what_it_does_not_take() {
 
 #[test]
 fn a_plan_with_many_hosts_names_the_time_and_the_better_way() {
-    let site = Site::new(World::fleet(51, 1));
+    let site = Site::harsh(World::fleet(51, 1));
     let plan = finish(&mut site.on_service("plan")).exits(0).json();
     let warning = plan["warnings"].to_string();
     assert!(warning.contains("51 host(s)") && warning.contains("AGENT_S3_URI"), "{plan}");

@@ -17,7 +17,7 @@ fn orphan(site: &Site, experiment: &str) {
 
 #[test]
 fn status_shows_the_fault_and_remove_ends_it_by_its_id_alone() {
-    let site = Site::new(World::fleet(2, 1));
+    let site = Site::harsh(World::fleet(2, 1));
     orphan(&site, "orphan-1");
     let status = finish(site.ctl("status").args(["--output", "json"])).exits(0).json();
     assert_eq!(status["hosts"].as_array().unwrap().len(), 2);
@@ -40,7 +40,7 @@ fn status_shows_the_fault_and_remove_ends_it_by_its_id_alone() {
 /// All that a killed pod leaves is its log.
 #[test]
 fn the_log_of_a_killed_controller_has_what_removes_its_fault() {
-    let site = Site::new(World::fleet(1, 1));
+    let site = Site::harsh(World::fleet(1, 1));
     let mut ctl = site.on_service("run");
     let run = start(ctl.env("TOTAL_CHAOS_DURATION", "600").env("EXPERIMENT_ID", "orphan-5"));
     site.await_on(1);
@@ -53,7 +53,7 @@ fn the_log_of_a_killed_controller_has_what_removes_its_fault() {
 /// Nothing is on yet, but the command that puts it on is on its way.
 #[test]
 fn remove_also_ends_what_has_not_begun() {
-    let site = Site::new(World::fleet(1, 1));
+    let site = Site::harsh(World::fleet(1, 1));
     site.mode(&host(0), "late");
     let mut ctl = site.on_service("run");
     let run = start(ctl.env("TOTAL_CHAOS_DURATION", "600").env("EXPERIMENT_ID", "orphan-6"));
@@ -68,7 +68,7 @@ fn remove_also_ends_what_has_not_begun() {
 
 #[test]
 fn remove_takes_a_whole_cluster_or_only_a_service() {
-    let site = Site::new(World::fleet(2, 1));
+    let site = Site::harsh(World::fleet(2, 1));
     orphan(&site, "orphan-2");
     finish(site.ctl("remove").env("SERVICE_NAME", "web")).exits(0).says("experiment orphan-2 ended");
     site.assert_clean();
@@ -80,7 +80,7 @@ fn remove_takes_a_whole_cluster_or_only_a_service() {
 /// Recovery by hand asks what a run does not ask: who may do the one may be refused the other.
 #[test]
 fn a_denied_lookup_is_named_with_the_statement_that_allows_it() {
-    let site = Site::new(World::fleet(2, 1));
+    let site = Site::harsh(World::fleet(2, 1));
     let denied = |action: &str, ctl: &mut std::process::Command| {
         let name = action.split(':').nth(1).unwrap();
         site.simulator.faults(|faults| faults.deny(name));
@@ -99,7 +99,7 @@ fn a_denied_lookup_is_named_with_the_statement_that_allows_it() {
 
 #[test]
 fn remove_is_content_when_nothing_is_there() {
-    let site = Site::new(World::fleet(2, 1));
+    let site = Site::harsh(World::fleet(2, 1));
     finish(&mut site.ctl("remove")).exits(0).says("nothing was there to remove");
     finish(site.ctl("remove").env("EXPERIMENT_ID", "never-was")).exits(0).says("nothing was there to remove");
     let mut ctl = site.ctl("remove");
@@ -111,7 +111,7 @@ fn remove_is_content_when_nothing_is_there() {
 
 #[test]
 fn a_host_that_can_not_be_asked_is_said() {
-    let site = Site::new(World::fleet(2, 1));
+    let site = Site::harsh(World::fleet(2, 1));
     site.simulator.edit(|world| world.ping(&host(1), PingStatus::ConnectionLost));
     // The fault may be on there.
     finish(&mut site.ctl("remove")).exits(3).says("its SSM agent is ConnectionLost");

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use httpfault_simulator::{CommandView, Simulator, World};
+use httpfault_simulator::{CommandView, Simulator, Timing, World};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -20,11 +20,18 @@ use tempfile::TempDir;
 pub(crate) const STUB: &str = include_str!("stub-agent.sh");
 /// How long an event may take on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// A message every 200 to 250 ms in the place of 2 to 2.5 s.
+const HARSH: f64 = 0.1;
+/// Milliseconds between two looks of the controller: many for tests that are about something else, and what 5000 is on
+/// AWS.
+const OFTEN: &str = "40";
+const AS_ON_AWS: &str = "500";
 
 /// Everything a test needs.
 pub(crate) struct Site {
     pub(crate) simulator: Simulator,
     pub(crate) files: TempDir,
+    poll_ms: &'static str,
 }
 
 /// A program that runs.
@@ -42,10 +49,18 @@ impl Site {
         Self::with(Simulator::start(world).unwrap())
     }
 
+    /// Hosts take their messages as the real SSM agent does, and the controller looks as seldom as on AWS; all of it in a
+    /// tenth of the time. What AWS allows a command until it is delivered stays as it is: a busy test machine needs it.
+    pub(crate) fn harsh(world: World) -> Self {
+        let timing = Timing { delivery_second: Duration::from_secs(1), ..Timing::harsh().scaled(HARSH) };
+        let simulator = Simulator::builder(world).timing(timing).start().unwrap();
+        Self { poll_ms: AS_ON_AWS, ..Self::with(simulator) }
+    }
+
     pub(crate) fn with(simulator: Simulator) -> Self {
         let files = TempDir::new().unwrap();
         fs::create_dir(files.path().join("specs")).unwrap();
-        let site = Self { simulator, files };
+        let site = Self { simulator, files, poll_ms: OFTEN };
         site.agent(STUB);
         let specs = site.specs_dir().display().to_string();
         site.simulator.edit(|world| {
@@ -108,6 +123,7 @@ impl Site {
     pub(crate) fn ctl(&self, command: &str) -> Command {
         let mut ctl = bare(command);
         ctl.envs(self.simulator.env()).env("CLUSTER_NAME", CLUSTER).env("AGENT_DIR", self.files.path());
+        ctl.env("HTTPFAULT_POLL_MS", self.poll_ms);
         ctl
     }
 
@@ -195,7 +211,7 @@ fn seen_on(commands: &[CommandView]) -> usize {
 pub(crate) fn bare(command: &str) -> Command {
     let mut ctl = Command::new(env!("CARGO_BIN_EXE_httpfault-ctl"));
     ctl.env_clear().env("PATH", std::env::var_os("PATH").unwrap()).env("HOME", "/nonexistent");
-    ctl.env("HTTPFAULT_POLL_MS", "40").env("HTTPFAULT_ANSWER_SECS", "60").arg(command);
+    ctl.env("HTTPFAULT_ANSWER_SECS", "60").arg(command);
     ctl.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     ctl
 }
