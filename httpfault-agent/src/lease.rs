@@ -163,3 +163,54 @@ impl Lease {
         self.words.set_alive_until(if self.stats.saturated() { 0 } else { until });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{fs::File, os::unix::fs::FileExt as _};
+
+    use futures_util::FutureExt as _;
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// A lease and what the kernel would read.
+    fn lease(heart: &Heart) -> (Arc<Lease>, File) {
+        let page = tempfile::tempfile().unwrap();
+        page.set_len(4096).unwrap();
+        let words = LeaseWords::map(&page).unwrap();
+        (heart.lease(words, Box::leak(Box::default())), page)
+    }
+
+    fn alive_until(page: &File) -> u64 {
+        let mut word = [0; 8];
+        page.read_exact_at(&mut word, 0).unwrap();
+        u64::from_ne_bytes(word)
+    }
+
+    #[tokio::test]
+    async fn one_that_runs_out_ends_alone() {
+        let signs = Signs::new(2).unwrap();
+        let heart = Heart::start(signs).unwrap();
+        // There is no responder here that could stand still.
+        signs.responder_pulse.set(u64::MAX / 2);
+        let ((late, late_page), (kept, kept_page)) = (lease(&heart), lease(&heart));
+        assert!(alive_until(&late_page) > 0);
+        let between_two_beats = heart.body.leases();
+        late.until.store(1, Ordering::Relaxed);
+        drop(between_two_beats);
+
+        timeout(PATIENCE, late.lapsed()).await.unwrap();
+        assert_eq!(alive_until(&late_page), 0, "the kernel may go on");
+        let before = alive_until(&kept_page);
+        let renewed = async {
+            while alive_until(&kept_page) <= before {
+                sleep(BEAT).await;
+            }
+        };
+        timeout(PATIENCE, renewed).await.unwrap();
+        assert_eq!(alive_until(&late_page), 0, "it was renewed after its end");
+        assert!(kept.lapsed().now_or_never().is_none());
+    }
+}

@@ -207,7 +207,7 @@ const _: () = {
 
 impl LeaseWords {
     /// Maps a map of one element that was made with BPF_F_MMAPABLE.
-    pub(super) fn map(map: impl AsFd) -> io::Result<Self> {
+    pub(crate) fn map(map: impl AsFd) -> io::Result<Self> {
         let (protection, flags) = (ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED);
         // SAFETY: the kernel chooses where; nothing else is there.
         let page = unsafe { mmap(std::ptr::null_mut(), size_of::<Lease>(), protection, flags, map, 0) }?;
