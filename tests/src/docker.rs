@@ -75,6 +75,11 @@ impl Instance {
         self.engine.docker()
     }
 
+    /// A program that will run in the engine's mount namespace.
+    pub fn beside_engine(&self, program: &str) -> Result<Command> {
+        self.engine.beside(program)
+    }
+
     /// A `run` on this instance, started.
     pub fn run(&self, target: [&str; 2], experiment: &str, more: &[&str]) -> Result<Agent> {
         Agent::start(agent_on(self, run_args(target, experiment, more))?)

@@ -5,7 +5,7 @@
 //! connection to its control socket; when the last one is gone, also by SIGKILL, it removes everything and ends.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{BufRead, BufReader},
     os::unix::{net::UnixStream, process::CommandExt},
     path::PathBuf,
@@ -48,6 +48,11 @@ impl Files {
         self.directory.join("control.sock")
     }
 
+    /// Has dockerd's process id.
+    pub fn pid(&self) -> PathBuf {
+        self.directory.join("dockerd.pid")
+    }
+
     pub fn log(&self) -> PathBuf {
         self.directory.join("dockerd.log")
     }
@@ -84,6 +89,14 @@ impl Engine {
         self.files.docker_socket()
     }
 
+    /// A program that will run in the engine's mount namespace.
+    pub fn beside(&self, program: &str) -> Result<Command> {
+        let pid = fs::read_to_string(self.files.pid()).context("reading dockerd's process id")?;
+        let mut command = Command::new("nsenter");
+        command.args(["--mount", "--target", pid.trim(), "--", program]);
+        Ok(command)
+    }
+
     /// The `docker` command line for this engine.
     pub fn docker(&self) -> Command {
         let mut docker = Command::new("docker");
@@ -102,7 +115,7 @@ fn start(files: &Files) -> Result<()> {
     let mut line = String::new();
     BufReader::new(stdout).read_line(&mut line).context("waiting for fixture-engine")?;
     if line.trim() != READY {
-        let log = std::fs::read_to_string(files.log()).unwrap_or_default();
+        let log = fs::read_to_string(files.log()).unwrap_or_default();
         bail!("the Docker engine did not start; see the messages above and its log:\n{log}");
     }
     Ok(())

@@ -7,6 +7,7 @@
 mod agent_file;
 mod ctl;
 mod download;
+mod registry;
 mod relay;
 mod web;
 
@@ -27,6 +28,7 @@ use tempfile::TempDir;
 pub use agent_file::AgentFile;
 pub use ctl::{Ctl, Ended, Running, binary};
 pub use download::Download;
+pub use registry::Registry;
 pub use relay::Relay;
 pub use web::{PROXY_PORT, Web, classified};
 
@@ -38,10 +40,18 @@ pub const SERVICE: &str = "web";
 const REGION: &str = "eu-west-1";
 /// How long something that was started may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+/// The controller of these tests looks every 100 ms in the place of every 5 s.
+const HASTE: f64 = 0.02;
 
 /// The EC2 instance id of a host.
 pub fn host(number: usize) -> String {
     format!("i-{number:017}")
+}
+
+/// Hosts that take their messages as the real SSM agent does, faster by what the controller looks more often. What AWS
+/// allows a command until it is delivered stays as it is: a busy test machine needs it.
+pub fn harsh() -> Timing {
+    Timing { delivery_second: Duration::from_secs(1), ..Timing::harsh().scaled(HASTE) }
 }
 
 /// An account with one cluster, `shop`, and one service, `web`.
@@ -57,7 +67,12 @@ impl Account {
     /// Hosts and tasks for `webs`, each host with the agent installed. What is on the machine now is what has to be
     /// there at the end.
     pub fn open(instance: &Instance, webs: &[&Web<'_>]) -> Result<Self> {
-        let account = Self::empty(instance, webs, Timing::default())?;
+        Self::open_with(instance, webs, Timing::default())
+    }
+
+    /// The same, with hosts that take their messages in another time.
+    pub fn open_with(instance: &Instance, webs: &[&Web<'_>], timing: Timing) -> Result<Self> {
+        let account = Self::empty(instance, webs, timing)?;
         for host in account.hosts() {
             account.install(&host)?;
         }

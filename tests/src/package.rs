@@ -36,6 +36,14 @@ pub fn haproxy() -> Result<(PathBuf, Option<PathBuf>)> {
     Ok((files.join("usr/sbin/haproxy"), libraries))
 }
 
+/// Docker's registry.
+pub fn registry() -> Result<PathBuf> {
+    if installed("docker-registry") {
+        return Ok("/usr/bin/docker-registry".into());
+    }
+    Ok(unpacked("docker-registry", &["docker-registry"])?.join("usr/bin/docker-registry"))
+}
+
 /// The directory that holds the files of these packages.
 fn unpacked(name: &str, packages: &[&str]) -> Result<PathBuf> {
     let files = build_directory()?.join(format!("httpfault-tests-{name}"));

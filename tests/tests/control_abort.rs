@@ -1,4 +1,5 @@
-//! The controller is told to end, or dies, at each phase of a run: what it leaves is nothing, or ends by itself.
+//! The controller is told to end, or dies, at each phase of a run: what it leaves is nothing, or ends by itself. Hosts take
+//! their messages as the real SSM agent does.
 
 use std::{
     collections::BTreeSet,
@@ -6,10 +7,9 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use httpfault_simulator::Timing;
 use httpfault_tests::{
     docker::Instance,
-    experiment::{Account, PATIENCE, Running, Web, classified, host},
+    experiment::{Account, PATIENCE, Running, Web, classified, harsh, host},
     load::Outcome,
     wait,
 };
@@ -27,7 +27,7 @@ fn await_on(run: &Running, webs: &[&Web<'_>]) -> Result<()> {
 fn while_it_looks_for_the_tasks() -> Result<()> {
     let instance = Instance::take()?;
     let web = Web::start(&instance, 1, 0)?;
-    let account = Account::open(&instance, &[&web])?;
+    let account = Account::open_with(&instance, &[&web], harsh())?;
     // Longer than a run may take to end.
     account.simulator.faults(|faults| faults.delay("DescribeTasks", Duration::from_secs(600)));
     let run = account.run(600)?.start()?;
@@ -45,7 +45,7 @@ fn while_it_looks_for_the_tasks() -> Result<()> {
 fn during_delivery_and_what_came_is_not_sent_again() -> Result<()> {
     let instance = Instance::take()?;
     let web = Web::start(&instance, 1, 0)?;
-    let account = Account::empty(&instance, &[&web], Timing::default())?;
+    let account = Account::empty(&instance, &[&web], harsh())?;
     let run = account.run_and_deliver(600)?.start()?;
     account.await_commands("piece", 12, |_| true)?;
     run.signal(Signal::SIGTERM)?;
@@ -70,7 +70,7 @@ fn while_it_is_put_on() -> Result<()> {
     let instance = Instance::take()?;
     let webs = [Web::start(&instance, 1, 0)?, Web::start(&instance, 2, 1)?];
     let webs: Vec<&Web<'_>> = webs.iter().collect();
-    let account = Account::open(&instance, &webs)?;
+    let account = Account::open_with(&instance, &webs, harsh())?;
     // Before the script starts, and when the agent has begun.
     for (round, started) in [false, true].into_iter().enumerate() {
         let run = account.run(600)?.start()?;
@@ -91,7 +91,7 @@ fn while_it_is_on() -> Result<()> {
     let instance = Instance::take()?;
     let webs = [Web::start(&instance, 1, 0)?, Web::start(&instance, 2, 1)?];
     let webs: Vec<&Web<'_>> = webs.iter().collect();
-    let account = Account::open(&instance, &webs)?;
+    let account = Account::open_with(&instance, &webs, harsh())?;
     for signal in [Signal::SIGTERM, Signal::SIGINT] {
         let loads: Vec<_> = webs.iter().map(|web| web.load()).collect();
         let run = account.run(600)?.start()?;
@@ -121,7 +121,7 @@ fn while_it_is_on() -> Result<()> {
 fn while_it_is_taken_off() -> Result<()> {
     let instance = Instance::take()?;
     let web = Web::start(&instance, 1, 0)?;
-    let account = Account::open(&instance, &[&web])?;
+    let account = Account::open_with(&instance, &[&web], harsh())?;
     let run = account.run(5)?.start()?;
     await_on(&run, &[&web])?;
     account.await_commands("inject", 1, |command| command.status.is_final())?;
@@ -136,7 +136,7 @@ fn while_it_is_taken_off() -> Result<()> {
 fn a_killed_controllers_fault_ends_at_its_deadline_and_the_next_run_is_at_peace() -> Result<()> {
     let instance = Instance::take()?;
     let web = Web::start(&instance, 1, 0)?;
-    let account = Account::open(&instance, &[&web])?;
+    let account = Account::open_with(&instance, &[&web], harsh())?;
     let load = web.load();
     let run = account.run(15)?.env("EXPERIMENT_ID", "orphan").start()?;
     load.await_faults(1).with_context(|| run.stderr())?;
@@ -166,7 +166,7 @@ fn a_killed_controllers_fault_is_removed_by_its_id_alone() -> Result<()> {
     let instance = Instance::take()?;
     let webs = [Web::start(&instance, 1, 0)?, Web::start(&instance, 2, 1)?];
     let webs: Vec<&Web<'_>> = webs.iter().collect();
-    let account = Account::open(&instance, &webs)?;
+    let account = Account::open_with(&instance, &webs, harsh())?;
     let loads: Vec<_> = webs.iter().map(|web| web.load()).collect();
     let run = account.run(600)?.env("EXPERIMENT_ID", "orphan").start()?;
     loads.iter().try_for_each(|load| load.await_faults(5).map(drop)).with_context(|| run.stderr())?;

@@ -1,13 +1,14 @@
-//! How hosts come by the real agent: over SSM in pieces, by download, or because it is there.
+//! How hosts come by the real agent: over SSM in pieces, by download, or because it is there. They take their messages as
+//! the real SSM agent does.
 
 use std::{collections::BTreeSet, fs, process::Command};
 
 use anyhow::{Context, Result};
-use httpfault_simulator::{Call, Object, Policy, Role, Timing};
+use httpfault_simulator::{Call, Object, Policy, Role};
 use httpfault_tests::{
     command::output,
     docker::Instance,
-    experiment::{Account, Ctl, Download, Ended, Relay, Web, classified, host, install},
+    experiment::{Account, Ctl, Download, Ended, Registry, Relay, Web, classified, harsh, host, install},
 };
 
 /// A short experiment with traffic, whose clients lose nothing.
@@ -31,7 +32,7 @@ fn over_ssm_to_an_empty_host_then_not_again_then_in_place_of_a_damaged_one() -> 
     let instance = Instance::take()?;
     let web = Web::start(&instance, 1, 0)?;
     let webs = [&web];
-    let account = Account::empty(&instance, &webs, Timing::default())?;
+    let account = Account::empty(&instance, &webs, harsh())?;
 
     faulted(account.run_and_deliver(5)?, &webs)?;
     assert!(is_whole(&account, &host(0))?);
@@ -58,7 +59,7 @@ fn over_ssm_to_an_outdated_host_and_not_to_its_current_neighbour() -> Result<()>
     let instance = Instance::take()?;
     let (outdated, current) = (Web::start(&instance, 1, 0)?, Web::start(&instance, 2, 1)?);
     let webs = [&outdated, &current];
-    let account = Account::empty(&instance, &webs, Timing::default())?;
+    let account = Account::empty(&instance, &webs, harsh())?;
     account.install(&host(1))?;
     // An executable that works and is another one.
     let files = tempfile::tempdir()?;
@@ -87,7 +88,7 @@ fn by_download() -> Result<()> {
     let instance = Instance::take()?;
     let webs = [Web::start(&instance, 1, 0)?, Web::start(&instance, 2, 1)?];
     let webs: Vec<&Web<'_>> = webs.iter().collect();
-    let account = Account::empty(&instance, &webs, Timing::default())?;
+    let account = Account::empty(&instance, &webs, harsh())?;
     let server = Download::serve(&instance.namespace(), &account.agent().path)?;
     let run = account.run(5)?.env("AGENT_DELIVERY", "url").env("AGENT_URL", server.url());
     faulted(run, &webs)?;
@@ -112,6 +113,26 @@ fn assert_fetched(account: &Account) -> Result<()> {
     Ok(())
 }
 
+/// Gives the instances a role with one right, and a way to AWS and to their metadata.
+fn serve_apis(instance: &Instance, account: &Account, right: &str) -> Result<Relay> {
+    let endpoint = account.simulator.endpoint();
+    let address = endpoint.trim_start_matches("http://").parse().context("the simulator's address")?;
+    let engine = format!("unix://{}", instance.docker_socket().display());
+    account.simulator.edit(|world| {
+        world.roles.push(Role::new("ecsInstanceRole").policy(Policy::allow([right])));
+        for managed in &mut world.managed_instances {
+            for (name, value) in [
+                ("AWS_EC2_METADATA_SERVICE_ENDPOINT", &endpoint),
+                ("AWS_ENDPOINT_URL_ECR", &endpoint),
+                ("DOCKER_HOST", &engine),
+            ] {
+                managed.host.env.insert(name.to_owned(), value.clone());
+            }
+        }
+    });
+    Relay::start(&instance.namespace(), address)
+}
+
 /// By the role of the instances, and by a presigned URL where that has no right.
 #[test]
 fn out_of_s3() -> Result<()> {
@@ -119,21 +140,14 @@ fn out_of_s3() -> Result<()> {
         let instance = Instance::take()?;
         let webs = [Web::start(&instance, 1, 0)?, Web::start(&instance, 2, 1)?];
         let webs: Vec<&Web<'_>> = webs.iter().collect();
-        let account = Account::empty(&instance, &webs, Timing::default())?;
-        let endpoint = account.simulator.endpoint();
-        let address = endpoint.trim_start_matches("http://").parse().context("the simulator's address")?;
-        let _way = Relay::start(&instance.namespace(), address)?;
+        let account = Account::empty(&instance, &webs, harsh())?;
+        let _way = serve_apis(&instance, &account, right)?;
         account.simulator.edit(|world| {
-            world.roles.push(Role::new("ecsInstanceRole").policy(Policy::allow([right])));
             world.objects.push(Object {
                 bucket: "tools".to_owned(),
                 key: format!("httpfault-agent-{}", std::env::consts::ARCH),
                 file: account.agent().path.clone(),
             });
-            for managed in &mut world.managed_instances {
-                let metadata = ("AWS_EC2_METADATA_SERVICE_ENDPOINT".to_owned(), endpoint.clone());
-                managed.host.env.extend([metadata]);
-            }
         });
         let run = account.run(5)?.env("AGENT_DELIVERY", "s3");
         faulted(run.env("AGENT_S3_URI", "s3://tools/httpfault-agent-{arch}"), &webs)?;
@@ -146,13 +160,36 @@ fn out_of_s3() -> Result<()> {
     Ok(())
 }
 
+/// The instance logs in with what ECR gives to its role, pulls, and keeps nothing of it.
+#[test]
+fn out_of_an_image_in_ecr() -> Result<()> {
+    let instance = Instance::take()?;
+    let webs = [Web::start(&instance, 1, 0)?, Web::start(&instance, 2, 1)?];
+    let webs: Vec<&Web<'_>> = webs.iter().collect();
+    let account = Account::empty(&instance, &webs, harsh())?;
+    let _way = serve_apis(&instance, &account, "ecr:GetAuthorizationToken")?;
+    let registry = Registry::start(&instance)?;
+    let packed = Packed::image(&instance, &account)?;
+    let image = registry.take(Packed::NAME)?;
+    drop(packed);
+    let there = || output(instance.docker().args(["image", "inspect", &image])).is_ok();
+    assert!(!there());
+
+    let run = account.run(5)?.env("AGENT_DELIVERY", "ecr").env("AGENT_IMAGE", &image);
+    faulted(run, &webs)?;
+    assert_fetched(&account)?;
+    assert!(!there(), "the image stays");
+    assert!(!account.simulator.calls_of("GetAuthorizationToken").is_empty(), "nobody logged in");
+    account.assert_clean(&webs)
+}
+
 /// With the engine of the instance: `docker create` and `docker cp`.
 #[test]
 fn out_of_an_image_that_the_host_has() -> Result<()> {
     let instance = Instance::take()?;
     let webs = [Web::start(&instance, 1, 0)?, Web::start(&instance, 2, 1)?];
     let webs: Vec<&Web<'_>> = webs.iter().collect();
-    let account = Account::empty(&instance, &webs, Timing::default())?;
+    let account = Account::empty(&instance, &webs, harsh())?;
     let image = Packed::image(&instance, &account)?;
     account.simulator.edit(|world| {
         for managed in &mut world.managed_instances {
@@ -201,7 +238,7 @@ fn through_a_document_of_the_accounts_own() -> Result<()> {
     let instance = Instance::take()?;
     let webs = [Web::start(&instance, 1, 0)?, Web::start(&instance, 2, 1)?];
     let webs: Vec<&Web<'_>> = webs.iter().collect();
-    let account = Account::empty(&instance, &webs, Timing::default())?;
+    let account = Account::empty(&instance, &webs, harsh())?;
     // One agent is at hand; the document wants the checksums of both.
     let sum = &account.agent().sha256;
     let sums = format!("x86_64={sum},aarch64={sum}");
@@ -224,7 +261,7 @@ fn out_of_the_image_without_leave_to_install() -> Result<()> {
     let instance = Instance::take()?;
     let web = Web::start(&instance, 1, 0)?;
     let webs = [&web];
-    let account = Account::empty(&instance, &webs, Timing::default())?;
+    let account = Account::empty(&instance, &webs, harsh())?;
     let bin = "/usr/local/bin";
     account.simulator.edit(|world| {
         let managed = world.managed_mut(&host(0)).expect("the host is there");
@@ -241,7 +278,7 @@ fn out_of_the_image_without_leave_to_install() -> Result<()> {
 fn a_host_without_it_fails_alone() -> Result<()> {
     let instance = Instance::take()?;
     let (lacking, ready) = (Web::start(&instance, 1, 0)?, Web::start(&instance, 2, 1)?);
-    let account = Account::empty(&instance, &[&lacking, &ready], Timing::default())?;
+    let account = Account::empty(&instance, &[&lacking, &ready], harsh())?;
     account.install(&host(1))?;
     let loads = [lacking.load(), ready.load()];
     let ended = account.run(5)?.finish()?.exits(2)?.says("is missing")?;

@@ -12,7 +12,7 @@ use httpfault_tests::{
     experiment::{Account, PATIENCE, Running, Web, classified, host},
     load::Outcome,
     wait,
-    wire::Connection,
+    wire::{Connection, Response},
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -299,9 +299,42 @@ fn the_report_of_a_lost_document_worker_is_read_from_the_host() -> Result<()> {
 
 /// An account whose hosts take their messages as the real SSM agent does, in a tenth of the time.
 fn harsh(instance: &Instance, web: &Web<'_>) -> Result<Account> {
-    let account = Account::empty(instance, &[web], Timing::harsh().scaled(0.1))?;
-    account.install(&host(0))?;
-    Ok(account)
+    Account::open_with(instance, &[web], Timing::harsh().scaled(0.1))
+}
+
+/// A client that gives up soon: connections that a stopped agent was given are never answered.
+fn impatient(instance: &Instance, web: &Web<'_>) -> Result<Response> {
+    instance.outside.run(|| {
+        let mut connection = Connection::open(web.address)?;
+        connection.patience(Duration::from_millis(300))?;
+        Ok(connection.get("/")?)
+    })
+}
+
+/// An agent that gets no time loses the leases of its targets, and says so when it goes on. What another agent has put on
+/// is not touched.
+#[test]
+fn a_lease_that_lapses_ends_its_target_and_no_other() -> Result<()> {
+    let instance = Instance::take()?;
+    let (starved, kept) = (Web::start(&instance, 1, 0)?, Web::start(&instance, 2, 1)?);
+    let account = Account::open(&instance, &[&starved, &kept])?;
+    let run = account.run(20)?.start()?;
+    await_status(&run, &starved, 503)?;
+    await_status(&run, &kept, 503)?;
+    let agent = agent_of(&account, &host(0))?;
+    kill(agent, Signal::SIGSTOP)?;
+    let real = || Ok(impatient(&instance, &starved).is_ok_and(|response| response.is_real()));
+    wait::until("real traffic", PATIENCE, real)?;
+    kill(agent, Signal::SIGCONT)?;
+
+    let ended = run.ended()?.exits(2)?.says("longer than its lease")?.says("nothing left behind")?;
+    let lapsed = ended.task(&starved.task)?;
+    assert_eq!((&lapsed["outcome"], &lapsed["reason"]), (&"failed".into(), &"lease".into()), "{ended}");
+    let whole = ended.task(&kept.task)?;
+    assert_eq!((&whole["outcome"], &whole["reason"]), (&"faulted".into(), &"deadline".into()), "{ended}");
+    assert_eq!((&whole["verified_on"], &whole["verified_off"]), (&true.into(), &true.into()), "{ended}");
+    account.assert_real(&[&starved, &kept])?;
+    account.assert_clean(&[&starved, &kept])
 }
 
 /// The lease gives the traffic back; the controller ends what is left of the agent.
@@ -314,15 +347,7 @@ fn an_agent_that_hangs_gives_the_traffic_back_and_is_removed() -> Result<()> {
     await_status(&run, &web, 503)?;
     kill(agent_of(&account, &host(0))?, Signal::SIGSTOP)?;
     let begin = Instant::now();
-    // Connections that the stopped agent was given are never answered.
-    let impatient = || {
-        instance.outside.run(|| {
-            let mut connection = Connection::open(web.address)?;
-            connection.patience(Duration::from_millis(300))?;
-            Ok(connection.get("/")?)
-        })
-    };
-    let real = || Ok(impatient().is_ok_and(|response| response.is_real()));
+    let real = || Ok(impatient(&instance, &web).is_ok_and(|response| response.is_real()));
     wait::until("real traffic", Duration::from_secs(8), real)?;
     assert!(begin.elapsed() < Duration::from_secs(6), "the lease took {:?}", begin.elapsed());
     let ended = run.ended()?;

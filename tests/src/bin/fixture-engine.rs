@@ -69,7 +69,7 @@ fn start_dockerd(instance: &Netns, files: &Files) -> Result<Child> {
     command.args(["--mount", "--propagation", "private", "sh", "-c", PURE_CGROUP2, "sh", "dockerd"]);
     command.arg("--data-root").arg(directory.join("data"));
     command.arg("--exec-root").arg(directory.join("exec"));
-    command.arg("--pidfile").arg(directory.join("dockerd.pid"));
+    command.arg("--pidfile").arg(files.pid());
     command.arg("--host").arg(format!("unix://{}", files.docker_socket().display()));
     command.args([
         "--exec-opt",
