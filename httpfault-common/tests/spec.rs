@@ -1,8 +1,9 @@
 //! What a run may be asked to do: the edges of each limit, and that all mistakes are told at once.
+#![expect(clippy::unwrap_used, reason = "helpers of tests, which end with them")]
 
 use httpfault_common::contract::{
-    ExistingConnections, ExperimentId, Fault, GrpcError, HeaderLine, Replacement, RunSpec, Selection, SpecError,
-    TargetSelector, limit,
+    ExistingConnections, ExperimentId, Fault, GrpcError, HeaderLine, Replacement, RunSpec, Selection,
+    SpecError, TargetSelector, limit,
 };
 
 fn spec() -> RunSpec {
@@ -59,9 +60,15 @@ fn what_is_at_the_edge_is_allowed() {
         assert_eq!(wrong(|spec| spec.fault.percent = percent), NOTHING);
     }
     assert_eq!(wrong(|spec| spec.interface = "a".repeat(15)), NOTHING);
-    assert_eq!(wrong(|spec| spec.targets = vec![TargetSelector::Pid { pid: 1 }; limit::MAX_TARGETS]), NOTHING);
+    assert_eq!(
+        wrong(|spec| spec.targets = vec![TargetSelector::Pid { pid: 1 }; limit::MAX_TARGETS]),
+        NOTHING
+    );
     let body = Some("x".repeat(limit::MAX_BODY_BYTES));
-    assert_eq!(wrong(|spec| spec.fault.replacement = Some(Replacement { body, content_type: None })), NOTHING);
+    assert_eq!(
+        wrong(|spec| spec.fault.replacement = Some(Replacement { body, content_type: None })),
+        NOTHING
+    );
     let name = "x-much";
     let much = header(&format!("{name}: {}", "v".repeat(limit::MAX_HEADER_BYTES - name.len())));
     assert_eq!(wrong(|spec| spec.fault.headers = vec![much]), NOTHING);
@@ -104,7 +111,9 @@ fn what_is_beyond_is_refused_by_name() {
 /// A header that frames the message would make clients misread the connection (RFC 9112 section 6).
 #[test]
 fn headers_that_frame_a_message_are_refused() {
-    for name in ["Connection", "Content-Length", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding", "Upgrade"] {
+    for name in
+        ["Connection", "Content-Length", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding", "Upgrade"]
+    {
         let line = header(&format!("{name}: 1"));
         assert_eq!(wrong(|spec| spec.fault.headers = vec![line]), ["response-header"], "{name}");
     }

@@ -11,6 +11,7 @@
 //! Everything made here is removed when its value is dropped, also when a test panics.
 
 pub mod background;
+pub mod bpf;
 pub mod command;
 pub mod machine;
 pub mod wait;
