@@ -13,6 +13,7 @@ mod lookup;
 mod one_by_one;
 mod policy;
 mod presign;
+mod put;
 mod resolve;
 mod rights;
 pub(crate) mod scripts;

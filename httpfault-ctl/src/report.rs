@@ -5,6 +5,8 @@ mod fault;
 mod plan;
 mod probe;
 mod run;
+mod timeline;
+pub(crate) mod files;
 
 use std::io::Write;
 
@@ -12,9 +14,11 @@ use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
 pub(crate) use fault::{HostRemoval, HostStatus, RemovalOverview, StatusOverview};
+pub(crate) use files::{Markdown, Markup};
 pub(crate) use plan::PlanReport;
 pub(crate) use probe::{Phase, ProbeReport, ProbeVerdict, Sample, Tally};
 pub(crate) use run::{RunReport, TaskOutcome, TaskReport};
+pub(crate) use timeline::HostHistory;
 
 use experiment::Experiment;
 

@@ -9,6 +9,7 @@ mod probe_url;
 mod probes;
 mod raw;
 mod read;
+mod reports;
 mod settings;
 pub(crate) mod table;
 
@@ -18,6 +19,7 @@ pub(crate) use guards::{Guards, Held, RequiredTag, Source};
 pub(crate) use probes::{During, Method, Probe};
 pub(crate) use raw::{Environment, InputMistake, ProcessEnvironment};
 pub(crate) use read::{read_access, read_policy, read_registry, read_run};
+pub(crate) use reports::Local;
 pub(crate) use settings::{
     Access, Agents, Architecture, Credentials, Delivery, Output, PolicyScope, RunSettings, S3Uri, Sequence,
     TaskChoice,

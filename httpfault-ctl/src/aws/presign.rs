@@ -31,6 +31,12 @@ impl Cloud {
     /// The object's URL, and one by which who has it can read the object for a quarter of an hour, as this program's
     /// own identity could.
     pub(super) async fn address(&self, object: &S3Uri) -> anyhow::Result<Address> {
+        let (plain, presigned) = (self.object_url(object), self.presign("GET", object).await?);
+        Ok(Address { plain, presigned, region: self.region.clone() })
+    }
+
+    /// A URL by which one call on the object is this program's own.
+    pub(super) async fn presign(&self, method: &str, object: &S3Uri) -> anyhow::Result<String> {
         let plain = self.object_url(object);
         let keys = self.credentials.provide_credentials().await.context("getting credentials to presign")?;
         let identity = keys.into();
@@ -47,14 +53,13 @@ impl Cloud {
             .settings(settings)
             .build()?;
         let request =
-            SignableRequest::new("GET", plain.as_str(), std::iter::empty(), SignableBody::UnsignedPayload)
+            SignableRequest::new(method, plain.as_str(), std::iter::empty(), SignableBody::UnsignedPayload)
                 .with_context(|| format!("presigning {plain}"))?;
         let params = params.into();
         let (signed, _) = sign(request, &params).context("presigning")?.into_parts();
         let query: Vec<String> =
             signed.params().iter().map(|(name, value)| format!("{name}={}", encode(value, ""))).collect();
-        let presigned = format!("{plain}?{}", query.join("&"));
-        Ok(Address { plain, presigned, region: self.region.clone() })
+        Ok(format!("{plain}?{}", query.join("&")))
     }
 
     /// By the bucket's own name where that fits a certificate, else as a path.

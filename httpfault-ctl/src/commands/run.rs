@@ -2,6 +2,7 @@
 
 mod again;
 mod desk;
+mod hand_over;
 mod hold;
 mod inject;
 mod live;
@@ -10,10 +11,9 @@ mod recover;
 
 use anyhow::bail;
 use httpfault_common::contract::Exit;
-use jiff::Timestamp;
 use tokio::time::sleep;
 
-use self::live::Live;
+use self::{hand_over::hand_over, live::Live};
 use super::fleet::make_plan;
 use crate::{
     abort::Abort,
@@ -21,10 +21,10 @@ use crate::{
     console::Console,
     error::{CtlError, Refusals},
     plan::Plan,
-    report::{self, PlanReport, Report, RunReport},
+    report::{PlanReport, RunReport},
     steady_state::SteadyState,
     stop::{self, Stop, Stopped},
-    tunables::{Output, RunSettings},
+    tunables::RunSettings,
 };
 
 /// Puts the fault on, holds it, takes it off, proves both and reports.
@@ -52,12 +52,15 @@ pub(super) async fn run(
         tokio::select! {
             () = recover::recover(&mut live, &settings.access, console) => {}
             () = recover::leave_at_third(abort, console) => {
-                return Err(CtlError::Abandoned { recover: live.may_be_on().then_some(recover) }.into());
+                let left = CtlError::Abandoned { recover: live.may_be_on().then_some(recover) };
+                recover::note_unproved(&mut live, &left);
+                hand_over::keep(live.desk.report, settings, console);
+                return Err(left.into());
             }
         }
     }
     live.desk.report.probes = live.steady.judged();
-    Ok(finish(live.desk.report, settings.access.output))
+    Ok(hand_over(live.desk.report, settings, &live.desk.cloud, console).await)
 }
 
 /// Every step once, in order. An abort drops this future at any of its awaits.
@@ -71,7 +74,9 @@ async fn story(
     let cloud = Cloud::connect(&settings.access).await?;
     let plan = make_plan(&cloud, settings).await?;
     confirm(&plan, settings, console).await?;
-    let live = slot.insert(Live::new(cloud, plan, SteadyState::start(&settings.probes, stop)?));
+    let steady = SteadyState::start(&settings.probes, stop)?;
+    let again = repeat_with(settings, &plan);
+    let live = slot.insert(Live::new(cloud, plan, again, steady));
 
     live.steady.holds_before(console).await?;
     inject::deliver(live, settings, console).await?;
@@ -135,14 +140,12 @@ async fn ramp(settings: &RunSettings, console: &Console, when: &str) {
     }
 }
 
-fn finish(mut report: RunReport, output: Output) -> Exit {
-    report.ended_at = Timestamp::now();
-    report.judge();
-    report::emit(&report, output);
-    if output == Output::Json {
-        Console::new().say(report.text().trim_end());
-    }
-    report.exit
+/// The same experiment again, with the seed that was drawn: a line to paste.
+fn repeat_with(settings: &RunSettings, plan: &Plan) -> String {
+    let seed = plan.seed.to_string();
+    let words = ["httpfault-ctl", "run"].into_iter().chain(settings.repeat.iter().map(String::as_str));
+    shlex::try_join(words.chain(["--seed", seed.as_str()]))
+        .unwrap_or_else(|error| format!("(can't be typed: {error})"))
 }
 
 /// How the story came to its end.

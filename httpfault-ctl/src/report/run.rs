@@ -1,10 +1,13 @@
 //! The report of `run`.
 
 use httpfault_common::contract::{Counters, Exit, LeftBehind, Problem, RemovedReason};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::{Experiment, ProbeReport, ProbeVerdict, Report, table};
+use super::{
+    Experiment, ProbeReport, ProbeVerdict, Report, table,
+    timeline::{HostHistory, Timeline},
+};
 use crate::{
     plan::{Plan, PlannedTask},
     stop::Stopped,
@@ -24,6 +27,8 @@ pub(crate) struct RunReport {
     pub(crate) tasks: Vec<TaskReport>,
     /// What was asked of the steady state.
     pub(crate) probes: Vec<ProbeReport>,
+    /// What came in the course of time, a record for each host and window (clock of the host).
+    pub(crate) histories: Vec<HostHistory>,
     pub(crate) warnings: Vec<String>,
     pub(crate) left_behind: Vec<LeftBehind>,
     /// What stopped the run early.
@@ -33,7 +38,12 @@ pub(crate) struct RunReport {
     pub(crate) stopped: Option<Stopped>,
     /// Removes whatever this run may have left, typed by hand.
     pub(crate) recover_with: String,
+    /// The same experiment again.
+    pub(crate) repeat_with: String,
 }
+
+/// A host whose clock is off by more is not on the timeline.
+const OFF_BY: SignedDuration = SignedDuration::from_mins(2);
 
 /// One task.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -69,6 +79,50 @@ impl TaskReport {
             ..Self::default()
         }
     }
+
+    /// Whether it went as it was meant to.
+    pub(super) fn is_good(&self) -> bool {
+        match self.outcome {
+            TaskOutcome::Faulted => self.verified_on && self.verified_off,
+            // ECS replaces tasks that fail their health checks: the fault had its effect.
+            TaskOutcome::TargetGone => verify::had_effect(&self.counters),
+            // The other one has a record of its own.
+            TaskOutcome::Replaced => true,
+            TaskOutcome::NotTried | TaskOutcome::NoTraffic | TaskOutcome::Failed => false,
+        }
+    }
+
+    /// Short, and enough to tell it from others.
+    pub(super) fn name(&self) -> String {
+        let short = self.task.char_indices().rev().nth(7).map_or(0, |(at, _)| at);
+        format!("{} …{}", self.container.as_deref().unwrap_or("task"), &self.task[short..])
+    }
+
+    /// What became of it, in a few words.
+    pub(super) fn summary(&self) -> String {
+        let words = self.outcome.words();
+        match self.counters.faulted {
+            0 => words.to_owned(),
+            requests => format!("{words}, {requests} request(s)"),
+        }
+    }
+
+    /// What a second command saw.
+    pub(super) fn proved(&self) -> &'static str {
+        match (self.verified_on, self.verified_off) {
+            (true, true) => "on and off",
+            (true, false) => "on",
+            (false, true) => "off",
+            (false, false) => "-",
+        }
+    }
+
+    pub(super) fn replacement(&self) -> Option<String> {
+        let by = (!self.replaced_by.is_empty()).then(|| self.replaced_by.join(", "))?;
+        let replaced = self.outcome == TaskOutcome::Replaced;
+        let how = if replaced { "this run took" } else { "its service has started" };
+        Some(format!("went away; {how} {by}"))
+    }
 }
 
 /// What became of a task.
@@ -87,7 +141,7 @@ pub(crate) enum TaskOutcome {
 }
 
 impl RunReport {
-    pub(crate) fn new(plan: &Plan, started_at: Timestamp) -> Self {
+    pub(crate) fn new(plan: &Plan, started_at: Timestamp, repeat_with: String) -> Self {
         Self {
             experiment: Experiment::of(plan),
             exit: Exit::Failed,
@@ -95,12 +149,14 @@ impl RunReport {
             ended_at: started_at,
             tasks: plan.tasks.iter().map(TaskReport::of).collect(),
             probes: Vec::new(),
+            histories: Vec::new(),
             warnings: plan.warnings.clone(),
             left_behind: Vec::new(),
             error: None,
             aborted: false,
             stopped: None,
             recover_with: recover_with(plan),
+            repeat_with,
         }
     }
 
@@ -122,15 +178,7 @@ impl RunReport {
 
     /// Whether every task got the fault to its end, and that was seen.
     fn is_whole(&self) -> bool {
-        let good = |task: &TaskReport| match task.outcome {
-            TaskOutcome::Faulted => task.verified_on && task.verified_off,
-            // ECS replaces tasks that fail their health checks: the fault had its effect.
-            TaskOutcome::TargetGone => verify::had_effect(&task.counters),
-            // The other one has a record of its own.
-            TaskOutcome::Replaced => true,
-            TaskOutcome::NotTried | TaskOutcome::NoTraffic | TaskOutcome::Failed => false,
-        };
-        self.error.is_none() && self.stopped.is_none() && self.tasks.iter().all(good)
+        self.error.is_none() && self.stopped.is_none() && self.tasks.iter().all(TaskReport::is_good)
     }
 
     fn hypothesis_held(&self) -> bool {
@@ -162,12 +210,6 @@ impl Report for RunReport {
             at.map_or_else(|| "-".to_owned(), |at| at.strftime("%H:%M:%S").to_string())
         };
         for task in &self.tasks {
-            let proved = match (task.verified_on, task.verified_off) {
-                (true, true) => "on and off",
-                (true, false) => "on",
-                (false, true) => "off",
-                (false, false) => "-",
-            };
             rows.add_row([
                 task.task.clone(),
                 task.container.clone().unwrap_or_else(|| "-".to_owned()),
@@ -177,7 +219,7 @@ impl Report for RunReport {
                 time(task.removed_at),
                 task.counters.faulted.to_string(),
                 task.counters.spared.to_string(),
-                proved.to_owned(),
+                task.proved().to_owned(),
             ]);
         }
         text.push_str(&format!("{rows}\n"));
@@ -188,14 +230,8 @@ impl Report for RunReport {
             for cause in &task.causes {
                 text.push_str(&format!("task {}: {cause}\n", task.task));
             }
-            if !task.replaced_by.is_empty() {
-                let by = task.replaced_by.join(", ");
-                let how = if task.outcome == TaskOutcome::Replaced {
-                    "this run took"
-                } else {
-                    "its service has started"
-                };
-                text.push_str(&format!("task {} went away; {how} {by}\n", task.task));
+            if let Some(replacement) = task.replacement() {
+                text.push_str(&format!("task {} {replacement}\n", task.task));
             }
         }
         self.probes.iter().for_each(|probe| text.push_str(&probe.text()));
@@ -224,7 +260,30 @@ impl Report for RunReport {
 }
 
 impl RunReport {
-    fn summary(&self) -> String {
+    /// When the fault was on at a task, as far as its host's clock can be believed.
+    pub(super) fn span(&self, task: &TaskReport) -> Option<(Timestamp, Timestamp)> {
+        let from = task.injected_at?;
+        let to = task.removed_at.or(task.counters_at).unwrap_or(self.ended_at).max(from);
+        let (first, last) = self.within();
+        (from >= first && to <= last).then_some((from, to))
+    }
+
+    /// From the first task's beginning to the last one's end.
+    pub(super) fn was_on(&self) -> Option<(Timestamp, Timestamp)> {
+        let spans = || self.tasks.iter().filter_map(|task| self.span(task));
+        Some((spans().map(|span| span.0).min()?, spans().map(|span| span.1).max()?))
+    }
+
+    pub(super) fn timeline(&self) -> Option<Timeline> {
+        Timeline::of(&self.histories, self.within())
+    }
+
+    fn within(&self) -> (Timestamp, Timestamp) {
+        (self.started_at - OFF_BY, self.ended_at + OFF_BY)
+    }
+
+    /// How it ended, in a few words.
+    pub(super) fn summary(&self) -> String {
         match self.exit {
             Exit::Done => "done and verified".to_owned(),
             Exit::Failed if self.stopped.is_some() => {
@@ -252,7 +311,7 @@ impl RunReport {
 // === impl TaskOutcome ===
 
 impl TaskOutcome {
-    fn words(self) -> &'static str {
+    pub(super) fn words(self) -> &'static str {
         match self {
             Self::NotTried => "not tried",
             Self::Faulted => "faulted",

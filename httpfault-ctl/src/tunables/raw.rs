@@ -93,6 +93,11 @@ impl Raw {
         self.given.contains_key(tunable.variable)
     }
 
+    /// Every text of a setting, as typed.
+    pub(super) fn texts(&self, tunable: &Tunable) -> &[String] {
+        self.given.get(tunable.variable).map_or(&[], |given| &given.texts)
+    }
+
     /// The single text of a setting, as typed.
     pub(crate) fn text(&self, tunable: &Tunable) -> Option<&str> {
         self.given.get(tunable.variable)?.texts.last().map(String::as_str)

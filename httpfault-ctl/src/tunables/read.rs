@@ -13,6 +13,7 @@ use super::{
     parse::{is_arn, is_ecs_name, is_name, is_tag},
     probes::read_probes,
     raw::Raw,
+    reports::{read_report_to, repeated},
     settings::{Access, Agents, Credentials, Output, PolicyScope, RunSettings, Sequence, TaskChoice},
     table::{self as t, Tunable},
 };
@@ -110,6 +111,7 @@ pub(crate) fn read_run(raw: &mut Raw) -> Option<RunSettings> {
     let ramp = Duration::from_secs(raw.number(&t::RAMP_TIME, 0..=MAX_RAMP_SECS, " seconds"));
     let seed = raw.is_set(&t::SEED).then(|| raw.number(&t::SEED, 0..=u64::MAX, ""));
     let agents = read_agents(raw);
+    let report_to = read_report_to(raw);
     let yes = raw.switch(&t::YES);
     let experiment = access.as_ref().and_then(|access| access.experiment.clone());
     let template = read_template(raw, experiment, seed)?;
@@ -129,6 +131,8 @@ pub(crate) fn read_run(raw: &mut Raw) -> Option<RunSettings> {
         guards,
         probes,
         stop_file,
+        report_to,
+        repeat: repeated(raw),
         yes,
     })
 }

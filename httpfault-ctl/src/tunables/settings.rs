@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use httpfault_common::contract::{ExperimentId, RunSpec};
 
-use super::{guards::Guards, probes::Probe};
+use super::{guards::Guards, probes::Probe, reports::ReportTo};
 
 /// How to reach AWS and how to talk to the user: the part that every command needs.
 #[derive(Clone, Debug)]
@@ -128,6 +128,9 @@ pub(crate) struct RunSettings {
     pub(crate) probes: Vec<Probe>,
     /// Its appearing ends the run.
     pub(crate) stop_file: Option<PathBuf>,
+    pub(crate) report_to: ReportTo,
+    /// The flags of the same experiment, without its seed.
+    pub(crate) repeat: Vec<String>,
     pub(crate) yes: bool,
 }
 

@@ -130,6 +130,9 @@ tunables! {
     ASSUME_ROLE_EXTERNAL_ID = one("ASSUME_ROLE_EXTERNAL_ID", "assume-role-external-id", Value, "", "External id that the role's trust policy asks for");
     ASSUME_ROLE_SESSION_NAME = one("ASSUME_ROLE_SESSION_NAME", "assume-role-session-name", Value, "httpfault", "Session name that CloudTrail shows");
 
+    REPORT_DIR = one("REPORT_DIR", "report", Value, "", "Directory for the report as files: report.html, report.md, report.json, junit.xml, timeline.svg; - prints it as Markdown in place of the text");
+    REPORT_S3_URI = one("REPORT_S3_URI", "report-s3-uri", Value, "", "Puts these files into S3 too, under the experiment's id, s3://bucket/prefix in REGION");
+
     INSTANCE_TAG = one("INSTANCE_TAG", "instance-tag", LineList, "", "Tag that instances must have to be sent commands, key=value; of several, all");
 
     YES = one("HTTPFAULT_YES", "yes", Switch, "false", "Confirms a fault that can take a whole service out of its load balancer; without a terminal to ask at it is refused else");
@@ -139,7 +142,7 @@ tunables! {
 }
 
 /// How to get into AWS.
-const CREDENTIALS: [&Tunable; 7] = [
+pub(super) const CREDENTIALS: [&Tunable; 7] = [
     &AWS_AUTHENTICATION_SECRET,
     &AWS_AUTHENTICATION_SECRET_DIR,
     &AWS_SHARED_CREDENTIALS_FILE,

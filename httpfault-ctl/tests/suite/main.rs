@@ -19,6 +19,7 @@ mod moto;
 mod plan;
 mod proxy;
 mod refusals;
+mod report;
 mod remove;
 mod rights;
 mod steady_state;

@@ -72,7 +72,15 @@ run)
     printf '{"event":"removed","exit":0,"experiment_id":"%s","reason":"%s","injected_at":"%s","removed_at":"%s","targets":[' \
         "$id" "$reason" "$at" "$(now)"
     each_target "$targets" '{"target":"%s %s","outcome":"'$outcome'","counters":'$count'}'
-    printf ']%s}\n' "$left"
+    history=',"history":{"from":"'$at'","step_ms":1000,"steps":4,"faulted":[2,4,1],"spared":[0,1,0,2]}'
+    [ "${STUB_MODE:-}" != quiet ] || history=
+    case ${STUB_MODE:-} in
+    hostile)
+        left=$left',"warnings":["</text><script>alert(1)</script> | # `x` [y](javascript:z) \u001b\u0000"]'
+        history=',"history":{"from":"9999-01-01T00:00:00Z","step_ms":18446744073709551615,"steps":4,"faulted":[1]}'
+        ;;
+    esac
+    printf ']%s%s}\n' "$left" "$history"
     ;;
 status)
     first=1

@@ -54,7 +54,7 @@ async fn answer(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respo
     if let Some(response) = credentials::answer(&shared, &head, &body) {
         return Ok(response);
     }
-    if let Some(response) = crate::s3::answer(&shared, &head) {
+    if let Some(response) = crate::s3::answer(&shared, &head, &body) {
         return Ok(response);
     }
     api::answer(&shared, &head, &body).await

@@ -1,4 +1,5 @@
-//! The one call of Amazon S3 that is modelled: GetObject, path style, signed in headers or presigned in the query.
+//! The calls of Amazon S3 that are modelled: GetObject and PutObject, path style, signed in headers or presigned in the
+//! query.
 //!
 //! Source: S3 API reference, "Authenticating Requests (AWS Signature Version 4)" and "Error responses".
 
@@ -32,16 +33,24 @@ pub struct Object {
 }
 
 /// Answers requests that are signed for S3; `None` for all others.
-pub(crate) fn answer(shared: &Shared, head: &Parts) -> Option<Response<Full<Bytes>>> {
+pub(crate) fn answer(shared: &Shared, head: &Parts, body: &Bytes) -> Option<Response<Full<Bytes>>> {
     let signed = match Signed::presigned(&head.uri) {
         Some(signed) => signed,
         None => Signed::read(&head.headers),
     };
-    if head.method != Method::GET || !signed.as_ref().is_ok_and(|signed| signed.service == "s3") {
+    let action = match head.method {
+        Method::GET => "GetObject",
+        Method::PUT => "PutObject",
+        _ => return None,
+    };
+    if !signed.as_ref().is_ok_and(|signed| signed.service == "s3") {
         return None;
     }
     Some(shared.update(|state| {
-        let result = signed.map_err(refused).and_then(|signed| get(state, head, &signed));
+        let result = signed.map_err(refused).and_then(|signed| {
+            let path = allowed(state, head, &signed, &format!("s3:{action}"))?;
+            if action == "PutObject" { put(state, path, body) } else { get(state, &path) }
+        });
         let (outcome, response) = match result {
             Ok(bytes) => (Outcome::Success, response(StatusCode::OK, "binary/octet-stream", bytes)),
             Err((status, code, message)) => {
@@ -52,7 +61,7 @@ pub(crate) fn answer(shared: &Shared, head: &Parts) -> Option<Response<Full<Byte
         };
         state.calls.push(Call {
             service: "s3",
-            action: "GetObject".to_owned(),
+            action: action.to_owned(),
             principal: None,
             at: Instant::now(),
             time: Timestamp::now(),
@@ -70,7 +79,8 @@ fn refused(problem: SignatureProblem) -> Refused {
     (StatusCode::FORBIDDEN, "SignatureDoesNotMatch", problem.to_string())
 }
 
-fn get(state: &State, head: &Parts, signed: &Signed) -> Result<Bytes, Refused> {
+/// Bucket and key of a request that its caller may make.
+fn allowed(state: &State, head: &Parts, signed: &Signed, action: &str) -> Result<String, Refused> {
     let forbidden = |message: &str| (StatusCode::FORBIDDEN, "AccessDenied", message.to_owned());
     let key = state.keys.get(&signed.access_key_id).filter(|key| !key.expired());
     let Some(key) = key else {
@@ -81,12 +91,26 @@ fn get(state: &State, head: &Parts, signed: &Signed) -> Result<Bytes, Refused> {
         let message = format!("the region '{}' is wrong; expecting '{}'", signed.region, state.world.region);
         return Err((StatusCode::BAD_REQUEST, "AuthorizationHeaderMalformed", message));
     }
-    signed.verify_object(key, &head.uri, &head.headers).map_err(refused)?;
+    signed.verify_object(key, head.method.as_str(), &head.uri, &head.headers).map_err(refused)?;
     let path = percent_decode_str(head.uri.path().trim_start_matches('/')).decode_utf8_lossy().into_owned();
     let resource = format!("arn:aws:s3:::{path}");
-    if key.principal.policy.decide("s3:GetObject", &resource, &BTreeMap::new()) != Decision::Allowed {
+    if key.principal.policy.decide(action, &resource, &BTreeMap::new()) != Decision::Allowed {
         return Err(forbidden("Access Denied"));
     }
+    Ok(path)
+}
+
+fn put(state: &mut State, path: String, body: &Bytes) -> Result<Bytes, Refused> {
+    let bucket = path.split('/').next().unwrap_or_default();
+    if !state.world.buckets.iter().any(|known| known == bucket) {
+        let message = "The specified bucket does not exist".to_owned();
+        return Err((StatusCode::NOT_FOUND, "NoSuchBucket", message));
+    }
+    state.stored.insert(path, body.clone());
+    Ok(Bytes::new())
+}
+
+fn get(state: &State, path: &str) -> Result<Bytes, Refused> {
     let object =
         state.world.objects.iter().find(|object| format!("{}/{}", object.bucket, object.key) == path);
     let missing = || (StatusCode::NOT_FOUND, "NoSuchKey", "The specified key does not exist.".to_owned());

@@ -1,5 +1,6 @@
 //! A running simulator, as a test holds it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -20,7 +21,7 @@ use crate::host::{Mountpoint, MountpointError, Occupied, PRIVATE};
 use crate::http;
 use crate::identity::User;
 use crate::ssm::{CommandView, Execution, Timing};
-use crate::state::Shared;
+use crate::state::{Shared, State};
 use crate::world::World;
 
 /// A simulator that listens. Dropping it ends it and every process on its hosts. It runs on threads of its own, so it
@@ -166,6 +167,13 @@ impl Simulator {
     /// The calls of one action.
     pub fn calls_of(&self, action: &str) -> Vec<Call> {
         self.calls().into_iter().filter(|call| call.action == action).collect()
+    }
+
+    /// What was put into S3, by `bucket/key`.
+    pub fn stored(&self) -> BTreeMap<String, Vec<u8>> {
+        let stored =
+            |state: &State| state.stored.iter().map(|(path, bytes)| (path.clone(), bytes.to_vec())).collect();
+        self.shared.read(stored)
     }
 
     /// How many there were.

@@ -1,9 +1,11 @@
 //! What all requests and hosts of one simulator share.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::call::Call;
@@ -20,6 +22,8 @@ pub(crate) struct State {
     pub(crate) keys: KeyRing,
     pub(crate) faults: Faults,
     pub(crate) calls: Vec<Call>,
+    /// What was put into S3, by bucket and key.
+    pub(crate) stored: BTreeMap<String, Bytes>,
     pub(crate) commands: Vec<Command>,
     /// Tokens given out by the instance metadata endpoint.
     pub(crate) metadata_tokens: Vec<(String, Instant)>,
@@ -45,6 +49,7 @@ impl Shared {
             world,
             faults: Faults::default(),
             calls: Vec::new(),
+            stored: BTreeMap::new(),
             commands: Vec::new(),
             metadata_tokens: Vec::new(),
             credential_lifetime: Duration::from_secs(3600),

@@ -39,6 +39,9 @@ pub struct World {
     pub documents: Vec<Document>,
     /// Objects in S3.
     pub objects: Vec<Object>,
+    /// Buckets that take objects.
+    #[serde(default)]
+    pub buckets: Vec<String>,
 }
 
 impl Default for World {
@@ -52,6 +55,7 @@ impl Default for World {
             roles: Vec::new(),
             documents: Vec::new(),
             objects: Vec::new(),
+            buckets: Vec::new(),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     fleet::InstanceId,
     plan::{HostRun, Plan},
     removal::{Verdict, Verdicts},
-    report::{RunReport, TaskOutcome, TaskReport},
+    report::{HostHistory, RunReport, TaskOutcome, TaskReport},
     verify,
 };
 
@@ -41,10 +41,10 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(cloud: Cloud, plan: Plan, started: Timestamp) -> Self {
+    pub(super) fn new(cloud: Cloud, plan: Plan, started: Timestamp, repeat_with: String) -> Self {
         Self {
             cloud,
-            report: RunReport::new(&plan, started),
+            report: RunReport::new(&plan, started, repeat_with),
             plan,
             errands: Errands::default(),
             ready: BTreeSet::new(),
@@ -141,12 +141,17 @@ impl Desk {
     pub(super) fn take_last_word(&mut self, run: &HostRun) {
         let Some(word) = self.last_words.get(&run.instance).cloned() else { return };
         let started = self.report.started_at;
+        let mut taken = false;
         self.each_task(run, |target, task| {
             let own = task.injected_at.is_some() || word.injected_at.is_some_and(|at| at >= started);
             if own && task.removed_at.is_none() {
                 verify::take_last_word(&word, target, task);
+                taken = true;
             }
         });
+        if taken {
+            self.take_history(&run.instance, &word);
+        }
     }
 
     fn judge_by_look(&mut self, run: &HostRun) {
@@ -191,6 +196,8 @@ impl Desk {
             Event::Injected(injected) => &injected.warnings,
             Event::Refused(check) => &check.warnings,
             Event::Removed(removed) => {
+                self.take_history(host, removed);
+                self.compare_clocks(host, removed);
                 if !removed.left_behind.is_empty() {
                     self.agents_left.insert(host.clone(), removed.left_behind.clone());
                 }
@@ -200,6 +207,31 @@ impl Desk {
         };
         for warning in warnings {
             self.warn(format!("instance {host}: {warning}"));
+        }
+    }
+
+    /// What an agent saw in the course of time. The later word of one run takes the place of the earlier one.
+    fn take_history(&mut self, host: &InstanceId, removed: &Removed) {
+        let history = removed.history.as_deref();
+        let Some(history) = history.and_then(|history| HostHistory::of(host.as_str(), history)) else {
+            return;
+        };
+        self.report.histories.retain(|known| !known.is_of_same_run(&history));
+        self.report.histories.push(history);
+    }
+
+    /// Times in the report are the hosts' own. One that lies outside of the run shows that a clock is wrong.
+    fn compare_clocks(&mut self, host: &InstanceId, removed: &Removed) {
+        let ahead = removed.removed_at.duration_since(Timestamp::now());
+        let behind =
+            removed.injected_at.map_or(SignedDuration::ZERO, |at| self.report.started_at.duration_since(at));
+        for (by, how) in [(ahead, "ahead of"), (behind, "behind")] {
+            if by > CLOCKS_DIFFER {
+                let seconds = by.as_secs();
+                self.warn(format!(
+                    "instance {host}: its clock is at least {seconds} s {how} this machine's; times in the report are the hosts' own"
+                ));
+            }
         }
     }
 
@@ -277,6 +309,9 @@ impl Desk {
         }
     }
 }
+
+/// Clocks that differ by less are as good as those of NTP.
+const CLOCKS_DIFFER: SignedDuration = SignedDuration::from_secs(5);
 
 /// What is wrong with a host.
 pub(super) fn problem(host: &InstanceId, problem: &str, next: &str) -> Problem {

@@ -33,10 +33,10 @@ pub(super) struct LiveWindow {
 }
 
 impl Live {
-    pub(super) fn new(cloud: Cloud, mut plan: Plan, steady: SteadyState) -> Self {
+    pub(super) fn new(cloud: Cloud, mut plan: Plan, repeat_with: String, steady: SteadyState) -> Self {
         let planned = std::mem::take(&mut plan.windows).into_iter();
         let windows = planned.map(|window| LiveWindow { runs: window.runs, sent: Vec::new(), begun: None });
-        let desk = Desk::new(cloud, plan, Timestamp::now());
+        let desk = Desk::new(cloud, plan, Timestamp::now(), repeat_with);
         Self { windows: windows.collect(), desk, steady, over: false }
     }
 

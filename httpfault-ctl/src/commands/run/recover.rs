@@ -10,6 +10,7 @@ use crate::{
     abort::Abort,
     aws::{ApiError, Cloud, Sent},
     console::Console,
+    error::CtlError,
     fleet::InstanceId,
     removal::{Removal, Verdict, Verdicts},
     tunables::Access,
@@ -65,6 +66,15 @@ pub(super) async fn leave_at_third(abort: &Abort, console_was_told: &Console) {
     abort.signals(2).await;
     console_was_told.say("still taking the fault off; a third signal leaves without proof");
     abort.signals(3).await;
+}
+
+/// What nobody looked at may be left behind.
+pub(super) fn note_unproved(live: &mut Live, why: &CtlError) {
+    let told: BTreeSet<InstanceId> = live.windows.iter().flat_map(LiveWindow::told).collect();
+    for host in &told {
+        live.desk.left_on(host, "this program left before it was proved to be off".to_owned());
+    }
+    live.desk.report.error = Some(why.to_string());
 }
 
 /// Commands whose answer never came are looked up by their comments.

@@ -100,6 +100,7 @@ impl Signed {
     pub(crate) fn verify_object(
         &self,
         key: &Key,
+        method: &str,
         uri: &Uri,
         headers: &HeaderMap,
     ) -> Result<(), SignatureProblem> {
@@ -117,7 +118,7 @@ impl Signed {
         } else if let Some(query) = uri.query() {
             path = format!("{path}?{query}");
         }
-        match self.sign_with(settings, key, "GET", &path, headers, SignableBody::UnsignedPayload) {
+        match self.sign_with(settings, key, method, &path, headers, SignableBody::UnsignedPayload) {
             Some(expected) if expected == self.signature => Ok(()),
             _ => Err(SignatureProblem::Mismatch),
         }

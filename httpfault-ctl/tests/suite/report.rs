@@ -1,0 +1,142 @@
+//! `--report`: the same run as files, for people and for CI, wherever it ends.
+
+use std::{fs, path::Path};
+
+use httpfault_simulator::World;
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::support::{Site, finish, host, start};
+
+const FILES: [&str; 5] = ["junit.xml", "report.html", "report.json", "report.md", "timeline.svg"];
+
+fn names(directory: &Path) -> Vec<String> {
+    let mut names: Vec<String> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    names
+}
+
+fn read(directory: &Path, name: &str) -> String {
+    fs::read_to_string(directory.join(name)).unwrap()
+}
+
+#[test]
+fn a_report_is_a_page_a_text_a_picture_and_a_file_for_ci() {
+    let site = Site::new(World::fleet(2, 2));
+    let directory = site.files.path().join("out/report");
+    let mut ctl = site.on_service("run");
+    let done = finish(ctl.env("REPORT_DIR", &directory).env("SEED", "7")).exits(0).says("report.html");
+
+    assert_eq!(names(&directory), FILES);
+    let document: Value = serde_json::from_str(&read(&directory, "report.json")).unwrap();
+    assert_eq!(document, done.json(), "the printed document and the file are the same");
+    let histories = document["histories"].as_array().unwrap();
+    assert_eq!(histories.len(), 2, "{document}");
+    assert_eq!(
+        (&histories[0]["step_ms"], &histories[0]["faulted"]),
+        (&1000.into(), &serde_json::json!([2, 4, 1]))
+    );
+    let page = read(&directory, "report.html");
+    for part in
+        ["done and verified", "<svg class=\"picture\"", "prefers-color-scheme:dark", "--seed 7", &host(0)]
+    {
+        assert!(page.contains(part), "no {part} in {page}");
+    }
+    for outside in ["<script", "<link", "<img", "src=", "@import"] {
+        assert!(!page.contains(outside), "{outside} in {page}");
+    }
+    let text = read(&directory, "report.md");
+    assert!(text.contains("**done and verified**") && text.contains("![Timeline](timeline.svg)"), "{text}");
+    let junit = read(&directory, "junit.xml");
+    assert!(junit.contains("tests=\"6\"") && junit.contains("failures=\"0\" errors=\"0\""), "{junit}");
+}
+
+/// An abort is when people need it, and the same goes for a task that got nothing.
+#[test]
+fn it_is_written_wherever_the_run_ends() {
+    let site = Site::new(World::fleet(1, 1));
+    let directory = site.files.path().join("report");
+    let run = start(site.on_service("run").env("REPORT_DIR", &directory).env("TOTAL_CHAOS_DURATION", "600"));
+    site.await_on(1);
+    run.signal(Signal::SIGTERM);
+    run.ended().exits(130);
+    assert_eq!(names(&directory), FILES);
+    assert!(read(&directory, "report.html").contains("aborted and cleaned up"));
+    assert!(read(&directory, "junit.xml").contains("errors=\"1\""));
+
+    // The next one takes its place. Nothing was faulted, so there is nothing to draw but when it was on.
+    site.mode(&host(0), "quiet");
+    finish(site.on_service("run").env("REPORT_DIR", &directory)).exits(2);
+    assert_eq!(names(&directory), FILES);
+    assert!(read(&directory, "report.md").contains("no request was faulted"));
+    let junit = read(&directory, "junit.xml");
+    assert!(junit.contains("failures=\"1\" errors=\"0\"") && junit.contains("no traffic"), "{junit}");
+
+    site.mode(&host(0), "refuse");
+    finish(site.on_service("run").env("REPORT_DIR", &directory)).exits(1);
+    assert!(read(&directory, "report.html").contains("No fault was on, so there is no timeline"));
+}
+
+/// What can't be written is printed, and the exit code stays the run's.
+#[test]
+fn without_a_place_it_is_printed() {
+    let site = Site::new(World::fleet(1, 1));
+    let file = site.files.path().join("a-file");
+    fs::write(&file, "").unwrap();
+    let mut ctl = site.on_service("run");
+    let done = finish(ctl.env("REPORT_DIR", file.join("report"))).exits(0).says("could not be written");
+    // Standard output is the document alone.
+    assert_eq!(done.json()["exit"], 0);
+    assert!(done.stderr.contains("# web: status 503 on port 80"), "{done}");
+    assert!(done.stderr.contains("    fault        ") && !done.stderr.contains("timeline.svg"), "{done}");
+
+    let done = finish(site.on_service("run").args(["--output", "text", "--report", "-"])).exits(0);
+    assert!(done.stdout.starts_with("# web: status 503 on port 80"), "{done}");
+    assert!(!done.stderr.contains("could not be written"), "{done}");
+}
+
+#[test]
+fn it_is_put_into_s3() {
+    let site = Site::new(World::fleet(1, 1));
+    site.simulator.edit(|world| world.buckets.push("reports".to_owned()));
+    let mut ctl = site.on_service("run");
+    ctl.env("REPORT_S3_URI", "s3://reports/chaos/web/").env("EXPERIMENT_ID", "exp-1");
+    let done = finish(&mut ctl).exits(0).says("report: s3://reports/chaos/web/exp-1/");
+    let stored = site.simulator.stored();
+    let paths: Vec<String> = FILES.map(|name| format!("reports/chaos/web/exp-1/{name}")).into();
+    assert_eq!(stored.keys().cloned().collect::<Vec<_>>(), paths);
+    assert_eq!(serde_json::from_slice::<Value>(&stored[&paths[2]]).unwrap(), done.json());
+
+    let refused = site
+        .on_service("run")
+        .env("REPORT_S3_URI", "s3://nowhere/chaos")
+        .env("EXPERIMENT_ID", "exp-2")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(0), "{said}");
+    assert!(said.contains("NoSuchBucket") && said.contains("# web: status 503 on port 80"), "{said}");
+}
+
+/// What hosts say is text, whatever it is.
+#[test]
+fn a_host_can_not_put_anything_into_it() {
+    let site = Site::new(World::fleet(1, 1));
+    site.mode(&host(0), "hostile");
+    let directory = site.files.path().join("report");
+    let document = finish(site.on_service("run").env("REPORT_DIR", &directory)).exits(0).json();
+    // Its history is none that an agent makes.
+    assert_eq!(document["histories"], Value::Array(Vec::new()));
+    let page = read(&directory, "report.html");
+    assert!(
+        page.contains("alert(1)") && !page.contains("<script") && !page.contains("</text><script"),
+        "{page}"
+    );
+    assert!(page.chars().all(|c| c == '\n' || !c.is_control()));
+    let text = read(&directory, "report.md");
+    assert!(text.contains("alert(1)") && !text.contains('<') && !text.contains("[y]"), "{text}");
+    assert_eq!(names(&directory), FILES);
+}
