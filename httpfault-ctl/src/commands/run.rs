@@ -54,6 +54,7 @@ pub(super) async fn run(
             () = recover::leave_at_third(abort, console) => {
                 let left = CtlError::Abandoned { recover: live.may_be_on().then_some(recover) };
                 recover::note_unproved(&mut live, &left);
+                live.desk.report.probes = live.steady.judged();
                 hand_over::keep(live.desk.report, settings, console);
                 return Err(left.into());
             }

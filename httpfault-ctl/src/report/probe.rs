@@ -102,23 +102,29 @@ impl ProbeReport {
 
     /// One line for people.
     pub(super) fn text(&self) -> String {
-        let held = |tally: &Tally| format!("{} of {}", tally.samples - tally.failed, tally.samples);
         let reason = self.reason.as_ref().map(|reason| format!("; {reason}")).unwrap_or_default();
         format!(
             "probe {}: {}; held before {}, during {}, after {}{reason}\n",
             self.name,
             self.verdict.words(),
-            held(&self.before),
-            held(&self.during),
-            held(&self.after)
+            self.before.held(),
+            self.during.held(),
+            self.after.held()
         )
+    }
+}
+
+impl Tally {
+    /// How many were what they had to be.
+    pub(super) fn held(&self) -> String {
+        format!("{} of {}", self.samples - self.failed, self.samples)
     }
 }
 
 // === impl ProbeVerdict ===
 
 impl ProbeVerdict {
-    fn words(self) -> &'static str {
+    pub(super) fn words(self) -> &'static str {
         match self {
             Self::Passed => "passed",
             Self::Failed => "failed",

@@ -260,6 +260,13 @@ impl Report for RunReport {
 }
 
 impl RunReport {
+    /// Why it did not go on to its end.
+    pub(super) fn early_end(&self) -> Option<String> {
+        let aborted = self.aborted.then(|| "it was aborted".to_owned());
+        let stopped = self.stopped.as_ref().map(|stopped| format!("it was stopped: {stopped}"));
+        self.error.clone().or(aborted).or(stopped)
+    }
+
     /// When the fault was on at a task, as far as its host's clock can be believed.
     pub(super) fn span(&self, task: &TaskReport) -> Option<(Timestamp, Timestamp)> {
         let from = task.injected_at?;
@@ -276,6 +283,12 @@ impl RunReport {
 
     pub(super) fn timeline(&self) -> Option<Timeline> {
         Timeline::of(&self.histories, self.within())
+    }
+
+    /// So many milliseconds after the beginning.
+    pub(super) fn since(&self, started_ms: u64) -> Timestamp {
+        let after = SignedDuration::from_millis(i64::try_from(started_ms).unwrap_or(i64::MAX));
+        self.started_at.saturating_add(after).unwrap_or(self.ended_at)
     }
 
     fn within(&self) -> (Timestamp, Timestamp) {

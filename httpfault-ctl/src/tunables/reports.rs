@@ -33,9 +33,18 @@ pub(super) fn read_report_to(raw: &mut Raw) -> ReportTo {
     ReportTo { local, s3: s3.and_then(|text| S3Uri::new(&text)) }
 }
 
-/// What a run of the same has for itself, and what is nobody's business.
-const NOT_REPEATED: [&Tunable; 7] =
-    [&t::EXPERIMENT_ID, &t::SEED, &t::YES, &t::OUTPUT, &t::POLL_MS, &t::ANSWER_SECS, &t::AGENT_DIR];
+/// What a run of the same has for itself, and what may be a secret.
+const NOT_REPEATED: [&Tunable; 9] = [
+    &t::EXPERIMENT_ID,
+    &t::SEED,
+    &t::YES,
+    &t::OUTPUT,
+    &t::POLL_MS,
+    &t::ANSWER_SECS,
+    &t::AGENT_DIR,
+    &t::PROBE_HEADERS,
+    &t::PROBE_REQUEST_BODY,
+];
 
 /// The settings as flags, for who wants the same again. The seed is added when it is known. Ways of authentication are left
 /// out, and URLs that may be signed.
@@ -46,8 +55,9 @@ pub(super) fn repeated(raw: &Raw) -> Vec<String> {
     };
     let flags = t::ALL.iter().filter(kept).flat_map(|tunable| {
         let texts = raw.texts(tunable).iter();
-        let shown =
-            texts.filter(|text| tunable.kind != Kind::Value || !(text.contains("://") && text.contains('?')));
+        let shown = texts.filter(|text| {
+            tunable.kind != Kind::Value || !(text.contains("://") && text.contains(['?', '@']))
+        });
         shown.flat_map(|text| [format!("--{}", tunable.flag), text.clone()]).collect::<Vec<_>>()
     });
     flags.collect()

@@ -42,6 +42,9 @@ fn a_run_is_understood() {
         assert!(a.injected_at.is_some() && a.removed_at.is_some() && had_effect(&a.counters));
         assert_eq!((b.outcome, b.causes.len()), (TaskOutcome::NoTraffic, 1));
     }
+    for (a, _) in after("run-history.jsonl") {
+        assert_eq!((a.outcome, a.counters.faulted), (TaskOutcome::Faulted, 7));
+    }
     for (a, b) in after("run-one-failed.jsonl") {
         assert_eq!(a.outcome, TaskOutcome::TargetGone);
         assert_eq!((b.outcome, b.error.unwrap().subject.as_str()), (TaskOutcome::Failed, "port 80"));

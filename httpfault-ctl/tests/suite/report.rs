@@ -6,7 +6,10 @@ use httpfault_simulator::World;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use crate::support::{Site, finish, host, start};
+use crate::{
+    application::{Application, faulted},
+    support::{Site, finish, host, start},
+};
 
 const FILES: [&str; 5] = ["junit.xml", "report.html", "report.json", "report.md", "timeline.svg"];
 
@@ -52,6 +55,27 @@ fn a_report_is_a_page_a_text_a_picture_and_a_file_for_ci() {
     assert!(text.contains("**done and verified**") && text.contains("![Timeline](timeline.svg)"), "{text}");
     let junit = read(&directory, "junit.xml");
     assert!(junit.contains("tests=\"6\"") && junit.contains("failures=\"0\" errors=\"0\""), "{junit}");
+}
+
+#[test]
+fn what_probes_saw_is_in_it() {
+    let site = Site::new(World::fleet(1, 1));
+    site.exact(&host(0));
+    let on = faulted(&site, &host(0));
+    let application = Application::start(move |_| (if on() { 503 } else { 200 }, String::new()));
+    let directory = site.files.path().join("report");
+    let mut ctl = site.on_service("run");
+    ctl.env("REPORT_DIR", &directory).env("PROBE_INTERVAL", "100ms").env("RAMP_TIME", "1");
+    let url = application.url("/?key=secret");
+    let done = finish(ctl.env("PROBE_URL", url).env("PROBE_HEADERS", "Authorization: secret")).exits(2);
+    let (page, picture) = (read(&directory, "report.html"), read(&directory, "timeline.svg"));
+    assert!(page.contains("Steady state") && page.contains("the steady state did not hold"), "{done}");
+    assert!(picture.contains("class=\"held\"") && picture.contains("class=\"failed\""), "{picture}");
+    let junit = read(&directory, "junit.xml");
+    assert!(junit.contains("failures=\"1\" errors=\"0\""), "{junit}");
+    for name in FILES {
+        assert!(!read(&directory, name).contains("secret"), "{name}");
+    }
 }
 
 /// An abort is when people need it, and the same goes for a task that got nothing.

@@ -6,7 +6,7 @@ use httpfault_common::contract::Exit;
 use jiff::Timestamp;
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::super::{RunReport, TaskReport};
+use super::super::{ProbeReport, ProbeVerdict, RunReport, TaskReport};
 
 pub(super) fn of(report: &RunReport) -> anyhow::Result<String> {
     let experiment = &report.experiment;
@@ -19,6 +19,9 @@ pub(super) fn of(report: &RunReport) -> anyhow::Result<String> {
         suite.add_property((name, value.as_str()));
     }
     suite.add_test_case(the_run(report));
+    for probe in &report.probes {
+        suite.add_test_case(one_probe(probe));
+    }
     for task in &report.tasks {
         suite.add_test_case(one_task(report, task));
     }
@@ -29,15 +32,16 @@ pub(super) fn of(report: &RunReport) -> anyhow::Result<String> {
 }
 
 fn the_run(report: &RunReport) -> TestCase {
-    let problem = match (&report.error, report.aborted) {
-        (Some(error), _) => Some(error.clone()),
-        (None, true) => Some("it was aborted".to_owned()),
-        // What is wrong with a task or left on a host has a case of its own.
-        (None, false) => None,
-    };
-    let mut case = TestCase::new("the run", status(problem, NonSuccessKind::Error));
+    // What is wrong with a probe or a task, or left on a host, has a case of its own.
+    let mut case = TestCase::new("the run", status(report.early_end(), NonSuccessKind::Error));
     case.set_time(length(Some(report.started_at), Some(report.ended_at)));
     case
+}
+
+fn one_probe(probe: &ProbeReport) -> TestCase {
+    let passed = probe.verdict == ProbeVerdict::Passed;
+    let problem = (!passed).then(|| probe.reason.clone().unwrap_or_else(|| probe.verdict.words().to_owned()));
+    TestCase::new(format!("probe {}", probe.name), status(problem, NonSuccessKind::Failure))
 }
 
 fn one_task(report: &RunReport, task: &TaskReport) -> TestCase {

@@ -5,9 +5,10 @@ use httpfault_common::contract::{Counters, Exit};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    super::{RunReport, TaskOutcome, TaskReport, timeline::Timeline},
+    super::{ProbeReport, ProbeVerdict, RunReport, TaskOutcome, TaskReport, timeline::Timeline},
     picture::{self, Picture},
 };
+use crate::tunables::During;
 
 #[derive(Template)]
 #[template(path = "report.html", escape = "markup")]
@@ -35,6 +36,7 @@ pub(super) struct Page {
     /// The numbers that matter, with what they are.
     figures: Vec<(String, String)>,
     facts: Vec<(&'static str, String)>,
+    probes: Vec<ProbeRow>,
     tasks: Vec<TaskRow>,
     /// Why tasks failed, went away or got nothing.
     remarks: Vec<(String, String)>,
@@ -47,6 +49,17 @@ pub(super) struct Page {
     repeat_with: String,
     recover_with: Option<String>,
     version: &'static str,
+}
+
+struct ProbeRow {
+    name: String,
+    verdict: &'static str,
+    good: bool,
+    asked: String,
+    before: String,
+    during: String,
+    after: String,
+    reason: String,
 }
 
 struct TaskRow {
@@ -96,13 +109,14 @@ impl Page {
             ),
             figures: figures(report),
             facts: facts(report),
+            probes: report.probes.iter().map(ProbeRow::of).collect(),
             tasks: report.tasks.iter().map(TaskRow::of).collect(),
             remarks: remarks(report),
             warnings: report.warnings.clone(),
             left_behind: { report.left_behind.iter() }
                 .map(|left| format!("{} ({}); remove it with: {}", left.what, left.error, left.remove_with))
                 .collect(),
-            error: report.error.clone(),
+            error: report.early_end(),
             counters: counters(report),
             bars: report.timeline().map(|timeline| bars(&timeline)),
             repeat_with: report.repeat_with.clone(),
@@ -186,6 +200,31 @@ fn counters(report: &RunReport) -> Vec<(String, String)> {
         }
     }
     sums.into_iter().map(|(name, sum)| (name.replace('_', " "), thousands(sum))).collect()
+}
+
+// === impl ProbeRow ===
+
+impl ProbeRow {
+    fn of(probe: &ProbeReport) -> Self {
+        let has_to = match probe.mode {
+            During::Hold => "hold",
+            During::Fail => "fail",
+            During::Either => "do either",
+        };
+        Self {
+            name: probe.name.clone(),
+            verdict: probe.verdict.words(),
+            good: probe.verdict == ProbeVerdict::Passed,
+            asked: format!(
+                "{} {} has to be {}; during the fault it has to {has_to}",
+                probe.method, probe.url, probe.expects
+            ),
+            before: probe.before.held(),
+            during: probe.during.held(),
+            after: probe.after.held(),
+            reason: probe.reason.clone().unwrap_or_default(),
+        }
+    }
 }
 
 // === impl TaskRow ===

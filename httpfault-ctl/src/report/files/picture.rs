@@ -8,13 +8,12 @@ use askama::Template;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    super::{RunReport, TaskReport, timeline::Timeline},
+    super::{ProbeReport, RunReport, TaskReport, timeline::Timeline},
     page::{clock, thousands},
 };
 
 /// More tasks than these are only in the table.
 const MOST_LANES: usize = 12;
-const TOP: f64 = 34.0;
 const RIGHT: f64 = 18.0;
 const LANE: f64 = 30.0;
 
@@ -26,15 +25,13 @@ pub(super) struct Picture {
     heading: Option<String>,
     /// For those who can't see it.
     description: String,
-    status: u16,
     width: f64,
     height: f64,
     left: f64,
     right: f64,
     top: f64,
     bottom: f64,
-    legend_at: f64,
-    legend_second: f64,
+    legend: Vec<Key>,
     grid: Vec<Mark>,
     ticks: Vec<Mark>,
     /// When the fault was on somewhere.
@@ -52,7 +49,16 @@ struct Mark {
     label: String,
 }
 
+/// What a colour stands for.
+struct Key {
+    class: &'static str,
+    label: String,
+    x: f64,
+    y: f64,
+}
+
 struct Span {
+    class: &'static str,
     from: f64,
     width: f64,
 }
@@ -94,13 +100,14 @@ fn draw(report: &RunReport, sheet: &Sheet) -> Option<Picture> {
         report.tasks.iter().filter_map(|task| report.span(task)).collect();
     let (on, off) = report.was_on()?;
     let timeline = report.timeline();
-    let axis = Axis::around(on, off, timeline.as_ref(), sheet);
-    let top = TOP + if sheet.heading { 34.0 } else { 0.0 };
+    let axis = Axis::around(&times(report, timeline.as_ref(), (on, off)), sheet)?;
+    let legend = legend(report, sheet);
+    let top = legend.last()?.y + 16.0;
     let bottom = top + sheet.plot;
     let (faulted, passed, most) = areas(timeline.as_ref(), &axis, top, bottom);
     let lanes = lanes(report, &axis, bottom + 44.0);
     let end = bottom + 44.0 + LANE * lanes.len() as f64;
-    let hidden = report.tasks.len() - lanes.len();
+    let hidden = report.tasks.len().saturating_sub(MOST_LANES);
     let more = (hidden > 0)
         .then(|| Mark { at: end + 14.0, label: format!("and {hidden} more task(s), see the table") });
     let (experiment, sums) = (&report.experiment, sums(report));
@@ -118,19 +125,17 @@ fn draw(report: &RunReport, sheet: &Sheet) -> Option<Picture> {
             clock(on),
             clock(off)
         ),
-        status: experiment.status_code,
         width: sheet.width,
         height: end + if more.is_some() { 26.0 } else { 8.0 },
         left: sheet.left,
         right: sheet.width - RIGHT,
         top,
         bottom,
-        legend_at: top - 16.0,
-        legend_second: sheet.left + 150.0,
+        legend,
         grid: grid(most, top, bottom),
         ticks: axis.ticks(sheet.ticks),
         edges: edges(&spans, &axis),
-        on: merged(spans).into_iter().map(|(from, to)| axis.span(from, to)).collect(),
+        on: merged(spans).into_iter().map(|(from, to)| axis.span("on", from, to)).collect(),
         faulted,
         passed,
         lanes,
@@ -155,13 +160,11 @@ struct Axis {
 
 impl Axis {
     /// A little more than everything that is drawn.
-    fn around(on: Timestamp, off: Timestamp, timeline: Option<&Timeline>, sheet: &Sheet) -> Self {
-        let ends = timeline.map(|timeline| (timeline.from, timeline.end()));
-        let (from, to) = ends.map_or((on, off), |(from, to)| (from.min(on), to.max(off)));
-        let length = to.duration_since(from);
-        let room = (length / 25).max(SignedDuration::from_millis(500));
+    fn around(times: &[Timestamp], sheet: &Sheet) -> Option<Self> {
+        let (from, to) = (*times.iter().min()?, *times.iter().max()?);
+        let room = (to.duration_since(from) / 25).max(SignedDuration::from_millis(500));
         let (from, to) = (from - room, to + room);
-        Self { from, to, left: sheet.left, right: sheet.width - RIGHT }
+        Some(Self { from, to, left: sheet.left, right: sheet.width - RIGHT })
     }
 
     fn at(&self, time: Timestamp) -> f64 {
@@ -170,9 +173,9 @@ impl Axis {
         tenth(self.left + share.clamp(0.0, 1.0) * (self.right - self.left))
     }
 
-    fn span(&self, from: Timestamp, to: Timestamp) -> Span {
+    fn span(&self, class: &'static str, from: Timestamp, to: Timestamp) -> Span {
         let (from, to) = (self.at(from), self.at(to));
-        Span { from, width: tenth((to - from).max(1.5)) }
+        Span { class, from, width: tenth((to - from).max(1.5)) }
     }
 
     /// Full seconds, minutes or hours, at least that far from each other.
@@ -262,17 +265,74 @@ fn merged(mut spans: Vec<(Timestamp, Timestamp)>) -> Vec<(Timestamp, Timestamp)>
     merged
 }
 
+/// Probes above, tasks below.
 fn lanes(report: &RunReport, axis: &Axis, top: f64) -> Vec<Lane> {
-    let lane = |(number, task): (usize, &TaskReport)| {
-        let bars = report.span(task).map(|(from, to)| axis.span(from, to));
-        Lane {
-            top: top + LANE * number as f64,
-            label: format!("{}: {}", task.name(), task.summary()),
-            bars: bars.into_iter().collect(),
-            said: format!("task {} on {}: {}", task.task, task.instance, task.summary()),
-        }
+    let probe = |probe: &ProbeReport| Lane {
+        top: 0.0,
+        label: format!("probe {}: {}", probe.name, probe.verdict.words()),
+        bars: strip(report, probe, axis),
+        said: probe.text(),
     };
-    report.tasks.iter().take(MOST_LANES).enumerate().map(lane).collect()
+    let task = |task: &TaskReport| Lane {
+        top: 0.0,
+        label: format!("{}: {}", task.name(), task.summary()),
+        bars: report.span(task).map(|(from, to)| axis.span("fault", from, to)).into_iter().collect(),
+        said: format!("task {} on {}: {}", task.task, task.instance, task.summary()),
+    };
+    let probes = report.probes.iter().take(MOST_LANES).map(probe);
+    let mut lanes: Vec<Lane> = probes.chain(report.tasks.iter().take(MOST_LANES).map(task)).collect();
+    for (number, lane) in lanes.iter_mut().enumerate() {
+        lane.top = top + LANE * number as f64;
+    }
+    lanes
+}
+
+/// What a probe saw, each time from one sample to the next.
+fn strip(report: &RunReport, probe: &ProbeReport, axis: &Axis) -> Vec<Span> {
+    let last = probe.samples.last().map(|sample| sample.at_ms + probe.interval_ms);
+    let ends = probe.samples.iter().skip(1).map(|sample| sample.at_ms).chain(last);
+    let mut parts: Vec<(bool, u64, u64)> = Vec::new();
+    for (sample, end) in probe.samples.iter().zip(ends) {
+        match parts.last_mut() {
+            Some(part) if part.0 == sample.held => part.2 = end,
+            _ => parts.push((sample.held, sample.at_ms, end)),
+        }
+    }
+    let class = |held| if held { "held" } else { "failed" };
+    let spans = parts
+        .into_iter()
+        .map(|(held, from, to)| axis.span(class(held), report.since(from), report.since(to)));
+    spans.collect()
+}
+
+/// Everything that has to be on the axis.
+fn times(report: &RunReport, timeline: Option<&Timeline>, on: (Timestamp, Timestamp)) -> Vec<Timestamp> {
+    let ends = timeline.map(|timeline| [timeline.from, timeline.end()]);
+    let samples = report.probes.iter().flat_map(|probe| [probe.samples.first(), probe.samples.last()]);
+    let samples = samples.flatten().map(|sample| report.since(sample.at_ms));
+    [on.0, on.1].into_iter().chain(ends.into_iter().flatten()).chain(samples).collect()
+}
+
+/// From left to right, in a further line where there is no more room.
+fn legend(report: &RunReport, sheet: &Sheet) -> Vec<Key> {
+    let probed = !report.probes.is_empty();
+    let keys = [
+        Some(("fault", format!("{} by the fault", report.experiment.status_code))),
+        Some(("app", "by the application".to_owned())),
+        probed.then(|| ("held", "probe held".to_owned())),
+        probed.then(|| ("failed", "probe failed".to_owned())),
+    ];
+    let (mut x, mut y) = (sheet.left, 18.0 + if sheet.heading { 34.0 } else { 0.0 });
+    let place = |(class, label): (&'static str, String)| {
+        let width = 36.0 + label.len() as f64 * 6.5;
+        if x > sheet.left && x + width > sheet.width {
+            (x, y) = (sheet.left, y + 18.0);
+        }
+        let key = Key { class, label, x, y };
+        x += width;
+        key
+    };
+    keys.into_iter().flatten().map(place).collect()
 }
 
 /// Fewer digits make a smaller file, and nobody sees the others.
