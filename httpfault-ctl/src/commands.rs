@@ -2,6 +2,7 @@
 
 mod document;
 mod fleet;
+mod litmus;
 mod plan;
 mod policy;
 mod remove;
@@ -19,7 +20,9 @@ use crate::{
     error::CtlError,
     exit,
     report::{self, ErrorReport},
-    tunables::{self, Output, ProcessEnvironment, read_access, read_policy, read_registry, read_run},
+    tunables::{
+        self, LitmusRun, Output, ProcessEnvironment, read_access, read_policy, read_registry, read_run,
+    },
 };
 
 /// Runs the command that was asked for.
@@ -31,14 +34,17 @@ pub(crate) async fn dispatch(matches: &ArgMatches) -> Exit {
         Err(error) => Err(anyhow::Error::new(error).context("listening for SIGINT and SIGTERM")),
     };
     console.end();
-    result.unwrap_or_else(|error| {
-        let exit = exit::of_error(&error);
-        console.say(&format!("error: {error:#}"));
-        if wants_json(matches) {
-            report::emit(&ErrorReport { exit, error: format!("{error:#}") }, Output::Json);
-        }
-        exit
-    })
+    result.unwrap_or_else(|error| say_error(&error, matches, &console))
+}
+
+/// Tells why there is no report, in the form that was asked for.
+fn say_error(error: &anyhow::Error, matches: &ArgMatches, console: &Console) -> Exit {
+    let exit = exit::of_error(error);
+    console.say(&format!("error: {error:#}"));
+    if wants_json(matches) {
+        report::emit(&ErrorReport { exit, error: format!("{error:#}") }, Output::Json);
+    }
+    exit
 }
 
 async fn command(
@@ -49,10 +55,13 @@ async fn command(
 ) -> anyhow::Result<Exit> {
     let environment = &ProcessEnvironment;
     match name {
-        args::RUN => {
-            let settings = note(tunables::check(matches, environment, read_run)?, console);
-            run::run(&settings, console, abort).await
-        }
+        args::RUN => match LitmusRun::read(matches, environment) {
+            Some(litmus) => litmus::run_with_result(&litmus, matches, console, abort).await,
+            None => {
+                let settings = note(tunables::check(matches, environment, read_run)?, console);
+                run::run(&settings, console, abort).await.map(|report| report.exit)
+            }
+        },
         args::PLAN => {
             let settings = note(tunables::check(matches, environment, read_run)?, console);
             or_aborted(abort, plan::plan(&settings)).await

@@ -11,6 +11,7 @@ mod console;
 mod error;
 mod exit;
 mod fleet;
+mod litmus;
 mod plan;
 mod removal;
 mod report;

@@ -3,6 +3,7 @@
 mod agents;
 mod criterion;
 mod guards;
+mod litmus;
 mod lookalike;
 mod parse;
 mod probe_url;
@@ -16,6 +17,7 @@ pub(crate) mod table;
 use clap::ArgMatches;
 
 pub(crate) use guards::{Guards, Held, RequiredTag, Source};
+pub(crate) use litmus::LitmusRun;
 pub(crate) use probes::{During, Method, Probe};
 pub(crate) use raw::{Environment, InputMistake, ProcessEnvironment};
 pub(crate) use read::{read_access, read_policy, read_registry, read_run};

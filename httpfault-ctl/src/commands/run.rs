@@ -10,7 +10,6 @@ mod prove;
 mod recover;
 
 use anyhow::bail;
-use httpfault_common::contract::Exit;
 use tokio::time::sleep;
 
 use self::{hand_over::hand_over, live::Live};
@@ -32,7 +31,7 @@ pub(super) async fn run(
     settings: &RunSettings,
     console: &mut Console,
     abort: &Abort,
-) -> anyhow::Result<Exit> {
+) -> anyhow::Result<RunReport> {
     let mut live = None;
     let stop = Stop::new();
     let ended = tokio::select! {
@@ -162,7 +161,7 @@ impl Ended {
         result.map_or_else(Self::Failed, |()| Self::Through)
     }
 
-    fn before_anything(self) -> anyhow::Result<Exit> {
+    fn before_anything(self) -> anyhow::Result<RunReport> {
         match self {
             Self::Failed(error) => Err(error),
             Self::Stopped(stopped) => Err(CtlError::Stopped(stopped).into()),

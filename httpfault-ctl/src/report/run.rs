@@ -296,7 +296,7 @@ impl RunReport {
     }
 
     /// How it ended, in a few words.
-    pub(super) fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         match self.exit {
             Exit::Done => "done and verified".to_owned(),
             Exit::Failed if self.stopped.is_some() => {

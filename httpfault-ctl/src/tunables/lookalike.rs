@@ -1,6 +1,6 @@
 //! Variables that look like ours and are not: a typing error that would otherwise be silently ignored.
 
-use super::table::{ALL, FOREIGN, Tunable};
+use super::table::{ALL, FOREIGN, LITMUS, Tunable};
 
 /// Similarity from which two names are taken for the same (1.0 is equal). `PATH` and `PATHS` stay below it.
 const SIMILAR: f64 = 0.85;
@@ -19,7 +19,8 @@ fn warning(name: &str) -> Option<String> {
 }
 
 fn is_known(name: &str) -> bool {
-    ALL.iter().any(|tunable| tunable.variable == name || tunable.aliases.contains(&name))
+    LITMUS.contains(&name)
+        || ALL.iter().any(|tunable| tunable.variable == name || tunable.aliases.contains(&name))
 }
 
 fn resembles(name: &str, tunable: &Tunable) -> bool {

@@ -113,6 +113,8 @@ pub(crate) fn read_run(raw: &mut Raw) -> Option<RunSettings> {
     let agents = read_agents(raw);
     let report_to = read_report_to(raw);
     let yes = raw.switch(&t::YES);
+    // `LitmusRun` has taken it already, before anything could be wrong.
+    raw.switch(&t::LITMUS_RESULT);
     let experiment = access.as_ref().and_then(|access| access.experiment.clone());
     let template = read_template(raw, experiment, seed)?;
     let access = access?;

@@ -135,6 +135,9 @@ tunables! {
 
     INSTANCE_TAG = one("INSTANCE_TAG", "instance-tag", LineList, "", "Tag that instances must have to be sent commands, key=value; of several, all");
 
+    LITMUS_RESULT = one("LITMUS_RESULT", "litmus-result", Switch, "true", "Write the ChaosResult where Litmus' runner started this (CHAOSENGINE is set); the exit code is 0 then, the verdict is in the result");
+    KUBERNETES_TOKEN_DIR = one("KUBERNETES_TOKEN_DIR", "kubernetes-token-dir", Value, "/var/run/secrets/kubernetes.io/serviceaccount", "Where the pod's token and the cluster's authority are, for the ChaosResult");
+
     YES = one("HTTPFAULT_YES", "yes", Switch, "false", "Confirms a fault that can take a whole service out of its load balancer; without a terminal to ask at it is refused else");
     OUTPUT = one("HTTPFAULT_OUTPUT", "output", Value, "text", "text or json");
     POLL_MS = one("HTTPFAULT_POLL_MS", "poll-ms", Value, "5000", "Time between two looks at a command, milliseconds; AWS throttles less than 5000");
@@ -172,6 +175,21 @@ pub(crate) fn registry() -> Vec<&'static Tunable> {
 pub(crate) fn experiment() -> Vec<&'static Tunable> {
     ALL.iter().copied().filter(|tunable| tunable.variable != INSTANCE_TAG.variable).collect()
 }
+
+/// Variables that Litmus gives to every experiment; no typing errors of anybody.
+pub(crate) const LITMUS: &[&str] = &[
+    "CHAOSENGINE",
+    "CHAOS_NAMESPACE",
+    "CHAOS_SERVICE_ACCOUNT",
+    "CHAOS_UID",
+    "DEFAULT_HEALTH_CHECK",
+    "EXPERIMENT_NAME",
+    "INSTANCE_ID",
+    "LIB_IMAGE_PULL_POLICY",
+    "POD_NAME",
+    "TARGETS",
+    "TERMINATION_GRACE_PERIOD_SECONDS",
+];
 
 /// Variables of the reference fault and its relatives that httpfault does not have, with what to use instead.
 pub(crate) const FOREIGN: &[(&str, &str)] = &[

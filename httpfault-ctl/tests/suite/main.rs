@@ -15,6 +15,8 @@ mod exit_codes;
 mod gone;
 mod guards;
 mod hostile;
+mod kubernetes;
+mod litmus;
 mod moto;
 mod plan;
 mod proxy;

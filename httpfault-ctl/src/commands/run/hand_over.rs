@@ -4,7 +4,6 @@
 use std::{fs, path::Path};
 
 use anyhow::Context;
-use httpfault_common::contract::Exit;
 use jiff::Timestamp;
 
 use crate::{
@@ -23,7 +22,7 @@ pub(super) async fn hand_over(
     settings: &RunSettings,
     cloud: &Cloud,
     console: &Console,
-) -> Exit {
+) -> RunReport {
     let report = judged(report);
     let kept = keep_here(&report, settings, console);
     print(&report, settings.access.output, !kept);
@@ -42,7 +41,7 @@ pub(super) async fn hand_over(
             }
         }
     }
-    report.exit
+    report
 }
 
 /// Only writes the files: something else is printed, and there is no time for more.
