@@ -9,6 +9,7 @@ use backon::{ExponentialBuilder, Retryable};
 use serde_json::Value;
 
 pub(crate) use kubernetes::KubernetesError;
+pub(crate) use probes::LitmusProbe;
 pub(crate) use result::Outcome;
 
 use crate::tunables::LitmusRun;
@@ -33,12 +34,11 @@ impl Litmus {
         Ok(litmus)
     }
 
-    /// The names of the probes that the engine lists for this experiment, refused ones as an error.
-    pub(crate) async fn check_probes(&self) -> anyhow::Result<()> {
+    /// What the engine lists for this experiment; what can't be run is an error.
+    pub(crate) async fn probes(&self) -> anyhow::Result<Vec<LitmusProbe>> {
         let engine = self.object("chaosengines", &self.run.engine);
         let engine = self.retried(|| self.kubernetes.get(&engine)).await?;
-        probes::check(&engine, &self.run.experiment)?;
-        Ok(())
+        probes::read(&engine, &self.run.experiment)
     }
 
     /// Writes how it ended.

@@ -18,7 +18,7 @@ use clap::ArgMatches;
 
 pub(crate) use guards::{Guards, Held, RequiredTag, Source};
 pub(crate) use litmus::LitmusRun;
-pub(crate) use probes::{During, Method, Probe};
+pub(crate) use probes::{During, Edges, Method, Probe};
 pub(crate) use raw::{Environment, InputMistake, ProcessEnvironment};
 pub(crate) use read::{read_access, read_policy, read_registry, read_run};
 pub(crate) use reports::Local;

@@ -10,7 +10,7 @@ use crate::{
     console::Console,
     error::CtlError,
     exit,
-    litmus::{Litmus, Outcome},
+    litmus::{Litmus, LitmusProbe, Outcome},
     report::RunReport,
     tunables::{self, LitmusRun, ProcessEnvironment, read_run},
 };
@@ -27,9 +27,10 @@ pub(super) async fn run_with_result(
         begun = Litmus::begin(litmus) => begun?,
         () = abort.signals(1) => return Err(CtlError::Aborted.into()),
     };
-    let ended = experiment(&litmus, matches, console, abort).await;
+    let mut probes = Vec::new();
+    let ended = experiment(&litmus, &mut probes, matches, console, abort).await;
     let outcome = match &ended {
-        Ok(report) => Outcome::of(report),
+        Ok(report) => Outcome::of(report, &probes),
         Err(error) => Outcome::failed(exit::of_error(error), error),
     };
     if let Err(error) = litmus.end(&outcome).await {
@@ -45,14 +46,16 @@ pub(super) async fn run_with_result(
 
 async fn experiment(
     litmus: &Litmus,
+    probes: &mut Vec<LitmusProbe>,
     matches: &ArgMatches,
     console: &mut Console,
     abort: &Abort,
 ) -> anyhow::Result<RunReport> {
     tokio::select! {
-        checked = litmus.check_probes() => checked?,
+        read = litmus.probes() => *probes = read?,
         () = abort.signals(1) => return Err(CtlError::Aborted.into()),
     }
-    let settings = note(tunables::check(matches, &ProcessEnvironment, read_run)?, console);
+    let mut settings = note(tunables::check(matches, &ProcessEnvironment, read_run)?, console);
+    settings.probes.extend(probes.iter().map(|one| one.probe.clone()));
     run::run(&settings, console, abort).await
 }

@@ -4,8 +4,9 @@
 use httpfault_common::contract::Exit;
 use serde_json::{Value, json};
 
+use super::LitmusProbe;
 use crate::{
-    report::{RunReport, TaskReport},
+    report::{ProbeReport, ProbeVerdict, RunReport, TaskReport},
     tunables::LitmusRun,
 };
 
@@ -17,24 +18,41 @@ pub(crate) struct Outcome {
     /// Code and reason.
     error: Option<(String, String)>,
     targets: Vec<Value>,
+    probes: Vec<Value>,
+    /// Percent of the probes that passed.
+    passed: usize,
 }
 
 impl Outcome {
     pub(super) fn running() -> Self {
-        Self { phase: "Running", verdict: "Awaited", error: None, targets: Vec::new() }
+        Self::plain("Running", "Awaited", None)
     }
 
     /// Of a run that came to a report.
-    pub(crate) fn of(report: &RunReport) -> Self {
+    pub(crate) fn of(report: &RunReport, probes: &[LitmusProbe]) -> Self {
         let (phase, verdict) = words(report.exit);
+        let failed = report.probes.iter().any(|probe| probe.verdict == ProbeVerdict::Failed);
+        // The fault did what it had to, the application did not.
+        let phase =
+            if report.exit == Exit::Partly && failed { "Completed_With_Probe_Failure" } else { phase };
         let error = (report.exit != Exit::Done).then(|| (code(report.exit), reason(report)));
-        Self { phase, verdict, error, targets: report.tasks.iter().map(target).collect() }
+        let good = report.probes.iter().filter(|probe| probe.verdict == ProbeVerdict::Passed).count();
+        Self {
+            targets: report.tasks.iter().map(target).collect(),
+            probes: report.probes.iter().map(|probe| probe_status(probe, probes)).collect(),
+            passed: (good * 100).checked_div(report.probes.len()).unwrap_or(0),
+            ..Self::plain(phase, verdict, error)
+        }
     }
 
     /// Of one that ended before it had one.
     pub(crate) fn failed(exit: Exit, error: &anyhow::Error) -> Self {
         let (phase, verdict) = words(exit);
-        Self { phase, verdict, error: Some((code(exit), format!("{error:#}"))), targets: Vec::new() }
+        Self::plain(phase, verdict, Some((code(exit), format!("{error:#}"))))
+    }
+
+    fn plain(phase: &'static str, verdict: &'static str, error: Option<(String, String)>) -> Self {
+        Self { phase, verdict, error, targets: Vec::new(), probes: Vec::new(), passed: 0 }
     }
 }
 
@@ -77,6 +95,21 @@ fn target(task: &TaskReport) -> Value {
     json!({ "name": task.task, "kind": "ecs-task", "chaosStatus": status })
 }
 
+/// A probe of settings has no mode in Litmus' words; it asked all the time.
+fn probe_status(probe: &ProbeReport, known: &[LitmusProbe]) -> Value {
+    let mode =
+        known.iter().find(|one| one.probe.name == probe.name).map_or("Continuous", |one| one.mode.as_str());
+    let verdict = match probe.verdict {
+        ProbeVerdict::Passed => "Passed",
+        ProbeVerdict::Failed => "Failed",
+        ProbeVerdict::NotJudged => "N/A",
+    };
+    json!({
+        "name": probe.name, "type": "httpProbe", "mode": mode,
+        "status": { "verdict": verdict, "description": probe.reason.clone().unwrap_or_default() },
+    })
+}
+
 /// For a cluster that has none under this name.
 pub(super) fn new(run: &LitmusRun, labels: &Value, outcome: &Outcome) -> Value {
     let mut result = json!({
@@ -101,9 +134,9 @@ pub(super) fn update(result: &mut Value, run: &LitmusRun, labels: &Value, outcom
     }
     let status = &mut result["status"];
     let score = match outcome.verdict {
-        "Awaited" => "Awaited",
-        "Pass" => "100",
-        _ => "0",
+        "Awaited" => "Awaited".to_owned(),
+        "Pass" => "100".to_owned(),
+        _ => outcome.passed.to_string(),
     };
     status["experimentStatus"] = json!({
         "phase": outcome.phase, "verdict": outcome.verdict, "probeSuccessPercentage": score,
@@ -117,6 +150,7 @@ pub(super) fn update(result: &mut Value, run: &LitmusRun, labels: &Value, outcom
         "Stopped" => Some("stoppedRuns"),
         _ => None,
     };
+    status["probeStatuses"] = outcome.probes.clone().into();
     let history = &mut status["history"];
     for name in ["passedRuns", "failedRuns", "stoppedRuns"] {
         let before = history[name].as_u64().unwrap_or(0);

@@ -2,7 +2,7 @@
 
 use crate::{
     report::{Phase, ProbeReport, ProbeVerdict, Sample, Tally},
-    tunables::{During, Probe},
+    tunables::{During, Edges, Probe},
 };
 
 /// Most samples that a report keeps of a probe.
@@ -12,6 +12,7 @@ const KEPT: usize = 500;
 #[derive(Debug)]
 pub(super) struct Record {
     report: ProbeReport,
+    edges: Edges,
     /// Failures in a row while the fault may be on.
     in_a_row: u32,
     /// Whether the newest sample after the fault held; `None` before there is one.
@@ -22,7 +23,13 @@ pub(super) struct Record {
 
 impl Record {
     pub(super) fn new(probe: &Probe) -> Self {
-        Self { report: ProbeReport::of(probe), in_a_row: 0, recovered: None, late_failures: None }
+        Self {
+            report: ProbeReport::of(probe),
+            edges: probe.edges,
+            in_a_row: 0,
+            recovered: None,
+            late_failures: None,
+        }
     }
 
     /// Takes a sample; returns how often it has failed in a row while the fault may be on.
@@ -80,6 +87,9 @@ impl Record {
 
     /// Whether it is known that it holds, or that it does not, before the fault.
     pub(super) fn before(&self) -> Option<bool> {
+        if !self.edges.before {
+            return Some(true);
+        }
         let Tally { samples, failed } = self.report.before;
         if failed > u64::from(self.report.tolerated_failures) {
             return Some(false);
@@ -94,6 +104,9 @@ impl Record {
 
     /// Whether it is known that it holds, or that it does not, after the fault.
     pub(super) fn after(&self) -> Option<bool> {
+        if !self.edges.after {
+            return Some(true);
+        }
         match (self.recovered, self.late_failures) {
             (Some(true), _) => Some(true),
             (_, Some(failures)) if failures > self.report.tolerated_failures => Some(false),

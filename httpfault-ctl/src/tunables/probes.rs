@@ -45,6 +45,18 @@ pub(crate) struct Probe {
     /// So many failures in a row while the fault may be on end the run.
     pub(crate) stop_after: Option<u32>,
     pub(crate) skip_verify: bool,
+    pub(crate) edges: Edges,
+}
+
+/// Whether what it sees before and after the fault counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Edges {
+    pub(crate) before: bool,
+    pub(crate) after: bool,
+}
+
+impl Edges {
+    pub(crate) const BOTH: Self = Self { before: true, after: true };
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -281,6 +293,7 @@ fn checked(typed: Typed) -> (Option<Probe>, Vec<Wrong>) {
         during,
         stop_after: typed.stop_after,
         skip_verify: typed.insecure_skip_verify,
+        edges: Edges::BOTH,
     };
     (Some(probe), wrong)
 }
@@ -314,6 +327,17 @@ impl Method {
 // === impl Probe ===
 
 impl Probe {
+    /// One that is described elsewhere, in the fields of PROBES_FILE; every mistake in one text.
+    pub(crate) fn of_fields(fields: serde_json::Value, edges: Edges) -> Result<Self, String> {
+        let typed: Typed = serde_json::from_value(fields).map_err(|error| error.to_string())?;
+        let (probe, wrong) = checked(typed);
+        let wrong: Vec<String> = wrong
+            .into_iter()
+            .map(|(field, value, allowed)| format!("{field} {value:?}: allowed is {allowed}"))
+            .collect();
+        probe.map(|probe| Self { edges, ..probe }).ok_or_else(|| wrong.join("; "))
+    }
+
     /// What its answer has to be.
     pub(crate) fn expects(&self) -> String {
         let body = self.body.as_ref().map(|body| {

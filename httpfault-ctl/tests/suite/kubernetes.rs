@@ -83,6 +83,10 @@ impl Kubernetes {
         Self { port: port.recv().unwrap(), directory, cluster, stop: Some(stop), thread: Some(thread) }
     }
 
+    pub(crate) fn url(&self) -> String {
+        format!("https://127.0.0.1:{}/healthz", self.port)
+    }
+
     /// What every pod has.
     pub(crate) fn env(&self) -> [(&'static str, String); 3] {
         [

@@ -147,18 +147,93 @@ fn whatever_ends_it_early_is_in_the_result() {
     assert_eq!(site.simulator.count("SendCommand"), 0);
 }
 
+/// An httpProbe of the engine, asked of the stand-in: it answers 401 to whoever has no token.
+fn http_probe(kubernetes: &Kubernetes, name: &str, mode: &str, code: &str) -> Value {
+    json!({
+        "name": name, "type": "httpProbe", "mode": mode,
+        "httpProbe/inputs": {
+            "url": kubernetes.url(), "insecureSkipVerify": true,
+            "method": { "get": { "criteria": "==", "responseCode": code } },
+        },
+        "runProperties": { "probeTimeout": "5s", "interval": "100ms", "attempt": 1, "stopOnFailure": false },
+    })
+}
+
+fn with_probes(kubernetes: &Kubernetes, probes: Value) {
+    let mut engine = yaml(ENGINE).remove(0);
+    engine["spec"]["experiments"][0]["spec"]["probe"] = probes;
+    kubernetes.put("chaosengines", "ecs-http-status", engine);
+}
+
+#[test]
+fn http_probes_of_the_engine_are_run_and_judged() {
+    let site = Site::new(World::fleet(1, 1));
+    site.install();
+    let kubernetes = cluster(&site);
+    with_probes(&kubernetes, json!([http_probe(&kubernetes, "refused", "Continuous", "401")]));
+    finish(&mut under_litmus(&site, &kubernetes)).exits(0);
+    assert_eq!(outcome(&kubernetes), is("Completed", "Pass"));
+    let statuses = result(&kubernetes)["status"]["probeStatuses"].clone();
+    assert_eq!(statuses[0]["status"]["verdict"], "Passed", "{statuses}");
+
+    // One that is asked for while the fault is on only, and does not hold then.
+    let probes = json!([
+        http_probe(&kubernetes, "refused", "Edge", "401"),
+        http_probe(&kubernetes, "answers", "OnChaos", "200"),
+    ]);
+    with_probes(&kubernetes, probes);
+    finish(&mut under_litmus(&site, &kubernetes)).exits(0);
+    assert_eq!(outcome(&kubernetes), is("Completed_With_Probe_Failure", "Fail"));
+    let status = result(&kubernetes)["status"].clone();
+    assert_eq!(status["experimentStatus"]["probeSuccessPercentage"], "50");
+    let verdicts = status["probeStatuses"].as_array().unwrap().iter().map(|one| {
+        (
+            one["name"].as_str().unwrap(),
+            one["mode"].as_str().unwrap(),
+            one["status"]["verdict"].as_str().unwrap(),
+        )
+    });
+    assert_eq!(
+        verdicts.collect::<Vec<_>>(),
+        [("refused", "Edge", "Passed"), ("answers", "OnChaos", "Failed")]
+    );
+
+    // One that does not hold before the fault: nothing is put on.
+    let sent = site.simulator.count("SendCommand");
+    with_probes(&kubernetes, json!([http_probe(&kubernetes, "answers", "SOT", "200")]));
+    finish(&mut under_litmus(&site, &kubernetes)).exits(0);
+    assert_eq!(outcome(&kubernetes), is("Error", "Error"));
+    assert_eq!(site.simulator.count("SendCommand"), sent);
+    site.assert_clean();
+}
+
 /// Litmus' operator does not run them: a probe that is not run would look as if it had held.
 #[test]
 fn probes_that_are_not_run_are_refused_by_name() {
     let site = Site::new(World::fleet(1, 1));
     let kubernetes = cluster(&site);
-    let mut engine = yaml(ENGINE).remove(0);
-    engine["spec"]["experiments"][0]["spec"]["probe"] = json!([
-        { "name": "shop-answers", "type": "cmdProbe", "mode": "Continuous" },
-        { "name": "p99", "type": "promProbe", "mode": "EOT" },
-    ]);
-    kubernetes.put("chaosengines", "ecs-http-status", engine);
-    finish(&mut under_litmus(&site, &kubernetes)).exits(0).says("shop-answers (cmdProbe), p99 (promProbe)");
+    let mut of_file = http_probe(&kubernetes, "posts", "Edge", "200");
+    of_file["httpProbe/inputs"]["method"] =
+        json!({ "post": { "bodyPath": "/x", "criteria": "==", "responseCode": "200" } });
+    let mut slow = http_probe(&kubernetes, "slow", "Edge", "200");
+    slow["runProperties"]["probeTimeout"] = "soon".into();
+    slow["httpProbe/inputs"]["method"]["get"]["criteria"] = "~".into();
+    with_probes(
+        &kubernetes,
+        json!([
+            { "name": "shop-answers", "type": "cmdProbe", "mode": "Continuous" },
+            { "name": "p99", "type": "promProbe", "mode": "EOT" },
+            http_probe(&kubernetes, "when", "Later", "200"), of_file, slow,
+        ]),
+    );
+    finish(&mut under_litmus(&site, &kubernetes))
+        .exits(0)
+        .says("shop-answers: cmdProbe is not run")
+        .says("p99: promProbe is not run")
+        .says("when: mode \"Later\"")
+        .says("posts: bodyPath is not known here")
+        .says("slow: status \"~ 200\"")
+        .says("timeout \"soon\"");
     assert_eq!(outcome(&kubernetes), is("Error", "Error"));
     assert_eq!(site.simulator.calls().len(), 0, "AWS was asked");
 }
