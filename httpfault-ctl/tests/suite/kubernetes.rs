@@ -309,10 +309,10 @@ impl<'v> Shape<'v> {
     }
 
     fn members(&self) -> Result<Vec<(&'v String, &'v Value)>, Answer> {
-        match self.value {
-            Value::Null => Ok(Vec::new()),
-            value => Ok(value.as_object().ok_or_else(|| self.wrong("no object"))?.iter().collect()),
+        if self.value.is_null() {
+            return Ok(Vec::new());
         }
+        Ok(self.value.as_object().ok_or_else(|| self.wrong("no object"))?.iter().collect())
     }
 
     fn only(&self, names: &[&str]) -> Result<(), Answer> {
@@ -335,10 +335,10 @@ impl<'v> Shape<'v> {
 
     fn list(&self, name: &str) -> Result<Vec<Shape<'v>>, Answer> {
         let member = self.at(name);
-        let all = match member.value {
-            Value::Null => Default::default(),
-            value => value.as_array().ok_or_else(|| member.wrong("no list"))?.as_slice(),
-        };
+        if member.value.is_null() {
+            return Ok(Vec::new());
+        }
+        let all = member.value.as_array().ok_or_else(|| member.wrong("no list"))?;
         Ok(all.iter().map(|value| Shape { path: format!("{}[]", member.path), value }).collect())
     }
 }

@@ -301,7 +301,7 @@ fn the_chaos_hub_tree_is_whole_and_its_variables_are_known() {
     assert_eq!(engine["spec"]["chaosServiceAccount"], roles[0]["metadata"]["name"]);
 
     let tree = "deploy/litmus/faults/httpfault";
-    assert_eq!(yaml(&format!("{tree}/experiments.yaml")), [fault.clone()]);
+    assert_eq!(yaml(&format!("{tree}/experiments.yaml")), std::slice::from_ref(&fault));
     let package = &yaml(&format!("{tree}/httpfault.package.yaml"))[0];
     let chart = &yaml(&format!("{tree}/httpfault.chartserviceversion.yaml"))[0];
     let name = fault["metadata"]["name"].as_str().unwrap();
