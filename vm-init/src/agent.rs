@@ -71,9 +71,12 @@ impl Agent {
         })
     }
 
+    pub(crate) fn pid(&self) -> Result<i32> {
+        Ok(i32::try_from(self.child.id())?)
+    }
+
     pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
-        let pid = Pid::from_raw(i32::try_from(self.child.id())?);
-        kill(pid, signal).with_context(|| format!("sending {signal} to the agent"))
+        kill(Pid::from_raw(self.pid()?), signal).with_context(|| format!("sending {signal} to the agent"))
     }
 
     /// Waits for the process's end.

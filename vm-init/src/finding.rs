@@ -54,15 +54,17 @@ pub(crate) enum Feature {
     Drain,
     Remove,
     Reset,
+    Take,
     Kill,
     Stop,
     Forward,
     Deadline,
+    Verifier,
 }
 
 impl Feature {
     /// In the order of the table.
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::Check,
         Self::Inbound4,
         Self::Inbound6,
@@ -72,6 +74,7 @@ impl Feature {
         Self::Keep,
         Self::Drain,
         Self::Reset,
+        Self::Take,
         Self::Forward,
         Self::Status,
         Self::Deadline,
@@ -79,6 +82,7 @@ impl Feature {
         Self::Remove,
         Self::Kill,
         Self::Stop,
+        Self::Verifier,
     ];
 }
 
@@ -95,6 +99,7 @@ impl fmt::Display for Feature {
             Self::Keep => "keep",
             Self::Drain => "drain",
             Self::Reset => "reset",
+            Self::Take => "take",
             Self::Forward => "forward",
             Self::Status => "status",
             Self::Deadline => "deadline",
@@ -102,6 +107,7 @@ impl fmt::Display for Feature {
             Self::Remove => "remove",
             Self::Kill => "SIGKILL",
             Self::Stop => "SIGSTOP",
+            Self::Verifier => "verifier",
         })
     }
 }

@@ -32,7 +32,7 @@ struct Looker<'a> {
 /// Features that are looked at together, by one run of the agent.
 type Scenario = (&'static [Feature], fn(&mut Looker<'_>) -> Result<()>);
 
-const SCENARIOS: [Scenario; 7] = [
+const SCENARIOS: [Scenario; 8] = [
     (&[Feature::Check], lifecycle::check),
     (
         &[
@@ -43,12 +43,14 @@ const SCENARIOS: [Scenario; 7] = [
             Feature::OtherCgroup,
             Feature::Keep,
             Feature::Status,
+            Feature::Verifier,
             Feature::Signal,
         ],
         steering::look,
     ),
     (&[Feature::Drain, Feature::Remove], existing::drain),
     (&[Feature::Reset], existing::reset),
+    (&[Feature::Take], existing::take),
     (&[Feature::Forward, Feature::Deadline], lifecycle::forward),
     (&[Feature::Kill], lifecycle::kill),
     (&[Feature::Stop], lifecycle::stop),

@@ -3,13 +3,13 @@
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
-use httpfault_common::contract::{RemoveReport, RemovedReason};
+use httpfault_common::contract::{Counters, RemoveReport, RemovedReason};
 use nix::sys::signal::Signal;
 
-use super::{Looker, Seen, expect_fault, expect_nothing_left, pooled, works};
+use super::{Looker, STATUS, Seen, expect_fault, expect_nothing_left, pooled, works};
 use crate::{
     agent::{self, Agent},
-    finding::Feature,
+    finding::{Feature, Outcome},
     http::Broken,
     site::Site,
 };
@@ -63,4 +63,34 @@ fn reset_works(site: &Site) -> Result<Seen> {
     site.expect_real()?;
     expect_nothing_left("reset")?;
     works("1 connection")
+}
+
+/// `take`: the pooled connection gets the fault, and then is the application's again.
+pub(super) fn take(looker: &mut Looker<'_>) -> Result<()> {
+    looker.look(Feature::Take, take_works)
+}
+
+fn take_works(site: &Site) -> Result<Seen> {
+    let mut held = pooled(site)?;
+    let mut agent = Agent::inject(site, "take", &["--existing-connections", "take"])?;
+    let answer = held.get().context("on the pooled connection")?;
+    // Where it can't be taken it is drained, which takes until after its answer.
+    let drained = answer.is_real().then(|| held.end());
+    agent.signal(Signal::SIGTERM)?;
+    let (removed, code) = agent.ended()?;
+    ensure!(code == 130, "exit code {code}: {removed:?}");
+    expect_nothing_left("take")?;
+    if let Some(end) = drained {
+        let in_order = matches!(end, Broken::Closed) && !removed.warnings.is_empty();
+        ensure!(in_order, "it was not taken, and ended by {end}: {removed:?}");
+        return Ok((Outcome::Warned, removed.warnings.join("; ")));
+    }
+    ensure!(answer.is_fault(STATUS), "the pooled connection was answered {answer:?}");
+    let counted =
+        |of: fn(&Counters) -> u64| removed.targets.iter().map(|target| of(&target.counters)).sum::<u64>();
+    let taken = (counted(|all| all.existing_taken), counted(|all| all.existing_given_back));
+    ensure!(taken == (1, 1), "{removed:?}");
+    let after = held.get().context("on the connection that was given back")?;
+    ensure!(after.is_real(), "the connection that was given back was answered {after:?}");
+    works("answered in place, given back")
 }

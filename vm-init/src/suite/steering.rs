@@ -1,6 +1,9 @@
 //! Who gets the fault and who does not, while one run is on.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    fs,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
 
 use anyhow::{Context, Result, ensure};
 use httpfault_common::contract::{Phase, StatusReport};
@@ -14,6 +17,8 @@ use crate::{
 };
 
 const EXPERIMENT: &str = "steering";
+/// Instructions of one program that the verifier may have to look at. It gives up at a million.
+const BUDGET: u64 = 2_500;
 
 pub(super) fn look(looker: &mut Looker<'_>) -> Result<()> {
     let mut kept = pooled(looker.site)?;
@@ -34,6 +39,7 @@ pub(super) fn look(looker: &mut Looker<'_>) -> Result<()> {
         works("answered by the application")
     })?;
     looker.look(Feature::Status, status)?;
+    looker.look(Feature::Verifier, |_site| verified(agent.pid()?))?;
     looker.look(Feature::Signal, |site| {
         agent.signal(Signal::SIGTERM)?;
         let (removed, code) = agent.ended()?;
@@ -85,4 +91,18 @@ fn status(site: &Site) -> Result<Seen> {
     let counters = &fault.targets.first().context("status shows no target")?.counters;
     ensure!(counters.connections_inbound >= 2, "{counters:?}");
     works(format!("{} inbound, {} in-task", counters.connections_inbound, counters.connections_in_task))
+}
+
+/// What the verifier had to look at, as the kernel tells of the descriptors of programs from 5.16 on (commit aba64c7da983).
+fn verified(agent: i32) -> Result<Seen> {
+    let descriptors = procfs::process::Process::new(agent)?.fd()?;
+    let mut most: Option<u64> = None;
+    for descriptor in descriptors {
+        let about = fs::read_to_string(format!("/proc/{agent}/fdinfo/{}", descriptor?.fd))?;
+        let count = about.lines().find_map(|line| line.strip_prefix("verified_insns:")?.trim().parse().ok());
+        most = most.max(count);
+    }
+    let Some(most) = most else { return works("not told") };
+    ensure!(most <= BUDGET, "{most} instructions of one program, {BUDGET} are in the budget");
+    works(most.to_string())
 }

@@ -58,7 +58,7 @@ fn features(table: &Table) -> String {
     for feature in Feature::ALL {
         let _infallible = write!(text, "\n| {} |", meaning(feature));
         for column in &table.columns {
-            let _infallible = write!(text, " {} |", column.cell(feature));
+            let _infallible = write!(text, " {} |", column.text(feature));
         }
     }
     text + "\n"
@@ -78,6 +78,9 @@ fn meaning(feature: Feature) -> &'static str {
         Feature::Keep => "`keep`: a pooled connection stays with the application",
         Feature::Drain => "`drain`: a pooled connection ends in order after its next answer",
         Feature::Reset => "`reset`: a pooled connection is reset at its next request",
+        Feature::Take => {
+            "`take`: a request on a pooled connection is answered in place, and it is given back"
+        }
         Feature::Forward => "`--modify-response-body false`: the application's body with another status",
         Feature::Status => "`status` shows the fault and its counters",
         Feature::Deadline => "a run ends by itself at its deadline, with 0",
@@ -87,6 +90,7 @@ fn meaning(feature: Feature) -> &'static str {
             "SIGKILL: the next connection reaches the application; the keeper removes what is left"
         }
         Feature::Stop => "SIGSTOP: the application answers within 3 s",
+        Feature::Verifier => "instructions that the verifier looked at, the most of one program",
     }
 }
 
@@ -112,6 +116,6 @@ mod tests {
         assert!(features.contains("| kernel | 6.1.0 |"), "{features}");
         let kernels = kernels(&table(Outcome::Refused));
         assert_eq!(kernels.lines().count(), 3);
-        assert!(kernels.contains("| 15 of 16; refused: reset |"), "{kernels}");
+        assert!(kernels.contains("| 17 of 18; refused: reset |"), "{kernels}");
     }
 }
