@@ -408,6 +408,9 @@ impl Care {
     /// The fault is over: what was taken is given back, then the gates go; what is still there is counted.
     async fn settle(&mut self) {
         let begun = Instant::now();
+        for connection in self.connections.values_mut() {
+            connection.count_until_now(&self.shared.gates.borrow());
+        }
         loop {
             let insist = begun.elapsed() >= INSIST_AFTER;
             self.give_back(if insist { Patience::Insisting } else { Patience::Passing }).await;

@@ -52,6 +52,8 @@ pub(super) struct Connection {
     /// What the gate had seen when the fault came on, and what it saw last.
     before: Watched,
     seen: Watched,
+    /// Requests that the application got meanwhile, once the fault is over.
+    escaped: Option<u64>,
 }
 
 /// What was done with it.
@@ -102,6 +104,7 @@ impl Connection {
             take_again: None,
             before: Watched::default(),
             seen: Watched::default(),
+            escaped: None,
         }))
     }
 
@@ -112,9 +115,24 @@ impl Connection {
 
     /// The fault is on.
     pub(super) fn begin(&mut self, state: u32, gates: &mut Gates) -> anyhow::Result<()> {
+        self.count_from_now(gates);
+        if state == state::WATCHED { Ok(()) } else { gates.set_state(self.cookie, state) }
+    }
+
+    /// What the application gets from here on escapes the fault.
+    pub(super) fn count_from_now(&mut self, gates: &Gates) {
         self.before = gates.seen(self.cookie).unwrap_or_default();
         self.seen = self.before;
-        if state == state::WATCHED { Ok(()) } else { gates.set_state(self.cookie, state) }
+    }
+
+    /// What the application gets from here on is its own again.
+    pub(super) fn count_until_now(&mut self, gates: &Gates) {
+        self.last_look(gates);
+        self.escaped = Some(self.escaped());
+    }
+
+    fn escaped(&self) -> u64 {
+        self.escaped.unwrap_or_else(|| self.seen.requests.saturating_sub(self.before.requests))
     }
 
     /// Looks at it and does what may be done now. Without a job the fault is not on yet.
@@ -238,7 +256,7 @@ impl Connection {
         }
         tally.taken += u64::from(self.taken);
         tally.given_back += u64::from(self.given_back);
-        tally.escaped += self.seen.requests.saturating_sub(self.before.requests);
+        tally.escaped += self.escaped();
     }
 
     fn last_look(&mut self, gates: &Gates) {

@@ -14,8 +14,10 @@ use socket2::{SockRef, Socket};
 use super::account::{Account, await_landing};
 use crate::datapath::existing::{Gates, Notes};
 
-/// How long the kernel may take for a step that it does at once.
-const WITHIN: Duration = Duration::from_secs(1);
+/// How long the kernel may take for a step that it does at once, unless its own thread waits for a processor.
+const WITHIN: Duration = Duration::from_secs(3);
+/// This process is before others; while it looks without a pause that thread gets none.
+const LOOK_EVERY: Duration = Duration::from_micros(100);
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\n\r\n";
 
 /// Prepares the programs for taking, and takes, answers and gives back once.
@@ -30,7 +32,7 @@ pub(crate) fn prepare(gates: &mut Gates, notes: &mut Notes) -> anyhow::Result<()
     let begun = Instant::now();
     while broken.take_error()?.is_none() {
         ensure!(begun.elapsed() < WITHIN, "redirected bytes were not swallowed");
-        thread::yield_now();
+        thread::park_timeout(LOOK_EVERY);
     }
     swallow(gates, notes).context("taking and giving back on a connection of its own")
 }
@@ -51,7 +53,7 @@ fn swallow(gates: &mut Gates, notes: &mut Notes) -> anyhow::Result<()> {
             Some((told, bytes)) if told.cookie == cookie && told.what == note::DATA => break bytes,
             _ => ensure!(begun.elapsed() < WITHIN, "a request was not handed over"),
         }
-        thread::yield_now();
+        thread::park_timeout(LOOK_EVERY);
     };
     ensure!(noted == REQUEST, "a request was handed over wrongly");
     let mut buffer = [0; 64];

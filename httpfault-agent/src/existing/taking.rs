@@ -20,6 +20,8 @@ use super::{
 
 /// How long the start of a fault waits at most until every connection that can be taken is.
 const TAKE_WITHIN: Duration = Duration::from_millis(1_000);
+/// The same for an event loop's: where processors are busy its process takes longer until all of its threads sleep.
+const TAKE_WITHIN_EVENT_LOOP: Duration = Duration::from_millis(3_000);
 /// When connections that never come to rest by themselves are made to: their next request is refused, and its sender's
 /// TCP sends it again, after 200 ms or more (RFC 6298 section 2.4, Linux).
 const HOLD_AFTER: Duration = Duration::from_millis(150);
@@ -57,9 +59,15 @@ impl Care {
     /// Takes what can be taken before the fault counts as on.
     pub(super) async fn take_all(&mut self) {
         let begun = Instant::now();
-        while begun.elapsed() < TAKE_WITHIN {
-            let left = self.take_some();
-            if left.is_empty() {
+        loop {
+            let mut left = self.take_some();
+            if begun.elapsed() >= TAKE_WITHIN {
+                let (patient, others): (Vec<u64>, Vec<u64>) =
+                    left.into_iter().partition(|cookie| self.is_event_loop(*cookie));
+                others.iter().for_each(|cookie| self.hold(*cookie, false));
+                left = patient;
+            }
+            if left.is_empty() || begun.elapsed() >= TAKE_WITHIN_EVENT_LOOP {
                 break;
             }
             if begun.elapsed() >= HOLD_AFTER {
@@ -70,6 +78,14 @@ impl Care {
         }
         let left: Vec<u64> = self.connections.keys().copied().collect();
         left.iter().for_each(|cookie| self.hold(*cookie, false));
+        // The fault counts as on from here.
+        let gates = self.shared.gates.borrow();
+        self.connections.values_mut().for_each(|connection| connection.count_from_now(&gates));
+    }
+
+    fn is_event_loop(&self, cookie: u64) -> bool {
+        let socket = self.connections.get(&cookie).and_then(Connection::borrow);
+        socket.is_some_and(|socket| take::is_event_loop(&socket))
     }
 
     /// One attempt at each connection; those that could not be taken now.
