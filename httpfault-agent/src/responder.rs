@@ -7,6 +7,7 @@
 mod message;
 mod upstream;
 mod confine;
+mod share;
 mod process;
 
 use std::{

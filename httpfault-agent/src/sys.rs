@@ -119,14 +119,19 @@ pub(crate) fn close_all_but(kept: impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
-/// Each steered connection is a descriptor. A limit that can't be raised bounds the number of connections, no more.
-pub(crate) fn raise_file_limit() {
+/// Each steered connection is a descriptor. A limit that can't be raised bounds the number of connections, no more. Returns
+/// the limit.
+pub(crate) fn raise_file_limit() -> usize {
     use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    if let Ok((_, hard)) = getrlimit(Resource::RLIMIT_NOFILE)
-        && let Err(why) = setrlimit(Resource::RLIMIT_NOFILE, hard, hard)
-    {
-        log::warn!("raising the limit of open files to {hard}: {why}");
-    }
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return usize::MAX };
+    let limit = match setrlimit(Resource::RLIMIT_NOFILE, hard, hard) {
+        Ok(()) => hard,
+        Err(why) => {
+            log::warn!("raising the limit of open files to {hard}: {why}");
+            soft
+        }
+    };
+    usize::try_from(limit).unwrap_or(usize::MAX)
 }
 
 /// Has every further system call of this thread, and of the threads that it starts, decided on by a seccomp filter. What

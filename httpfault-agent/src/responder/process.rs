@@ -27,6 +27,7 @@ use super::{
     Child,
     confine::Confinement,
     message::{Order, Report, Start},
+    share,
     upstream::{InNamespace, Inside},
 };
 use crate::{
@@ -61,7 +62,7 @@ pub(crate) fn run(child: Child, spec: &RunSpec) -> ExitCode {
 fn try_run(Child { channel, signs }: Child, spec: &RunSpec) -> anyhow::Result<()> {
     sys::close_all_but(&channel).context("closing descriptors of others")?;
     separate()?;
-    sys::raise_file_limit();
+    let limits = share::limits(spec.targets.len(), sys::raise_file_limit());
     // Asks for what can't be asked any more later.
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let confinement = Arc::new(Confinement::new(spec.port)?);
@@ -78,7 +79,7 @@ fn try_run(Child { channel, signs }: Child, spec: &RunSpec) -> anyhow::Result<()
         .context("starting the runtime")?;
     runtime.block_on(async {
         let channel = Arc::new(Channel::new(channel)?);
-        Desk::new(Arc::clone(&channel), spec.clone(), insides, signs).serve(&channel).await
+        Desk::new(Arc::clone(&channel), spec.clone(), limits, insides, signs).serve(&channel).await
     })
 }
 
@@ -127,6 +128,8 @@ type Adoptions = Arc<Mutex<HashMap<u64, Arc<Adopted>>>>;
 struct Desk {
     reports: mpsc::UnboundedSender<Report>,
     spec: RunSpec,
+    /// Of each target.
+    limits: Limits,
     signs: Signs,
     insides: Insides,
     serving: HashMap<u32, Responder>,
@@ -134,7 +137,7 @@ struct Desk {
 }
 
 impl Desk {
-    fn new(channel: Arc<Channel>, spec: RunSpec, insides: Insides, signs: Signs) -> Self {
+    fn new(channel: Arc<Channel>, spec: RunSpec, limits: Limits, insides: Insides, signs: Signs) -> Self {
         let (reports, mut outbox) = mpsc::unbounded_channel::<Report>();
         tokio::spawn(async move {
             while let Some(report) = outbox.recv().await {
@@ -151,7 +154,15 @@ impl Desk {
                 tokio::time::sleep(BEAT).await;
             }
         });
-        Self { reports, spec, signs, insides, serving: HashMap::new(), adoptions: Adoptions::default() }
+        Self {
+            reports,
+            spec,
+            limits,
+            signs,
+            insides,
+            serving: HashMap::new(),
+            adoptions: Adoptions::default(),
+        }
     }
 
     /// Carries orders out until the agent is gone. While the agent is stopped, or wedged, requests are the application's.
@@ -233,7 +244,7 @@ impl Desk {
             },
             upstream: Arc::new(InNamespace::new(inside, sent)),
             probe_token: token,
-            limits: Limits::default(),
+            limits: self.limits,
             stats: place.context("there is no place for its counters")?,
         };
         let responder = httpfault_responder::start(listeners, config).context("starting to accept")?;
