@@ -53,8 +53,11 @@ fn irsa_and_a_whole_run(
     let inside = "/var/run/secrets/eks.amazonaws.com/serviceaccount/token";
     let token = readable(&files.path().join("token"), TOKEN)?;
     let load = web.load();
+    let reports = writable(&files.path().join("reports"))?;
     let pod = Pod::new(instance, account)
         .mount(&token, inside)
+        .volume(&reports, "/reports")
+        .env("REPORT_DIR", "/reports/web")
         .env("AWS_WEB_IDENTITY_TOKEN_FILE", inside)
         .env("AWS_ROLE_ARN", &account.simulator.world().role_arn("pod"))
         .env("TOTAL_CHAOS_DURATION", "4")
@@ -68,6 +71,14 @@ fn irsa_and_a_whole_run(
     assert!(faults > 0 && real > 0, "{report}");
     assert_eq!((&report["exit"], &task["counters"]["faulted"]), (&0.into(), &faults.into()), "{report}");
     assert_eq!((&task["verified_on"], &task["verified_off"]), (&true.into(), &true.into()), "{report}");
+    let kept =
+        |name: &str| fs::read_to_string(reports.join("web").join(name)).with_context(|| name.to_owned());
+    assert_eq!(serde_json::from_str::<Value>(&kept("report.json")?)?, report);
+    let counted = report["histories"][0]["faulted"].as_array().context("no history")?;
+    let sum: u64 = counted.iter().filter_map(Value::as_u64).sum();
+    assert_eq!(sum, faults as u64, "what came in the course of time: {report}");
+    assert!(kept("report.html")?.contains("done and verified") && kept("timeline.svg")?.contains("<path"));
+    assert!(kept("junit.xml")?.contains("failures=\"0\""));
     account.assert_clean(&[web])
 }
 
@@ -86,6 +97,8 @@ fn secret_and_sigterm(instance: &Instance, account: &Account, web: &Web<'_>, fil
         .env("AWS_AUTHENTICATION_SECRET", "cloud-secret")
         .env("ASSUME_ROLE_ARN", &account.simulator.world().role_arn("pod"))
         .env("TOTAL_CHAOS_DURATION", "600")
+        // Nothing is mounted there, and the root file system is read-only.
+        .env("REPORT_DIR", "/reports")
         .start()?;
     let on = || {
         ensure!(pod.runs()?, "the pod has ended");
@@ -100,6 +113,9 @@ fn secret_and_sigterm(instance: &Instance, account: &Account, web: &Web<'_>, fil
     let (code, said) = pod.ended()?;
     assert_eq!(code, 130, "after {took:?} {said:?}");
     let report: Value = serde_json::from_str(&said.stdout).with_context(|| format!("{said:?}"))?;
+    let printed =
+        ["the report could not be written", "# web: status 503 on port 80", "aborted and cleaned up"];
+    assert!(printed.iter().all(|words| said.stderr.contains(words)), "{said:?}");
     assert_eq!((&report["aborted"], &report["left_behind"]), (&true.into(), &Value::Array(Vec::new())));
     assert_eq!(report["tasks"][0]["verified_off"], true, "{report}");
     assert!(took < GRACE * 2 / 3, "{took:?} of {GRACE:?} were needed: {said:?}");
@@ -169,6 +185,11 @@ impl<'i> Pod<'i> {
 
     fn mount(mut self, from: &Path, to: &str) -> Self {
         self.options.extend(["--volume".to_owned(), format!("{}:{to}:ro", from.display())]);
+        self
+    }
+
+    fn volume(mut self, from: &Path, to: &str) -> Self {
+        self.options.extend(["--volume".to_owned(), format!("{}:{to}", from.display())]);
         self
     }
 
@@ -277,6 +298,13 @@ fn readable(path: &Path, text: &str) -> Result<PathBuf> {
     fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
     fs::set_permissions(path, Permissions::from_mode(0o444))?;
     ensure!(path.is_absolute(), "Docker takes absolute paths only");
+    Ok(path.to_owned())
+}
+
+/// A directory in which the pod's user can write, as a volume is.
+fn writable(path: &Path) -> Result<PathBuf> {
+    fs::create_dir(path).with_context(|| format!("making {}", path.display()))?;
+    fs::set_permissions(path, Permissions::from_mode(0o777))?;
     Ok(path.to_owned())
 }
 

@@ -100,12 +100,17 @@ impl ProbeReport {
         }
     }
 
+    /// PROBE_URL's has no name of its own.
+    pub(super) fn title(&self) -> String {
+        if self.name == "probe" { self.name.clone() } else { format!("probe {}", self.name) }
+    }
+
     /// One line for people.
     pub(super) fn text(&self) -> String {
         let reason = self.reason.as_ref().map(|reason| format!("; {reason}")).unwrap_or_default();
         format!(
-            "probe {}: {}; held before {}, during {}, after {}{reason}\n",
-            self.name,
+            "{}: {}; held before {}, during {}, after {}{reason}\n",
+            self.title(),
             self.verdict.words(),
             self.before.held(),
             self.during.held(),

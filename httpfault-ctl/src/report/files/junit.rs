@@ -41,7 +41,7 @@ fn the_run(report: &RunReport) -> TestCase {
 fn one_probe(probe: &ProbeReport) -> TestCase {
     let passed = probe.verdict == ProbeVerdict::Passed;
     let problem = (!passed).then(|| probe.reason.clone().unwrap_or_else(|| probe.verdict.words().to_owned()));
-    TestCase::new(format!("probe {}", probe.name), status(problem, NonSuccessKind::Failure))
+    TestCase::new(probe.title(), status(problem, NonSuccessKind::Failure))
 }
 
 fn one_task(report: &RunReport, task: &TaskReport) -> TestCase {

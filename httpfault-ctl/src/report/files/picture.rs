@@ -229,7 +229,7 @@ fn area(upper: &[f64], lower: &[f64], edge: impl Fn(usize) -> f64) -> String {
 /// One, two or five times a power of ten, and above.
 fn ceiling(most: f64) -> f64 {
     let power = 10_f64.powf(most.max(1.0).log10().floor());
-    let steps = [1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0];
+    let steps = [1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0];
     steps.iter().map(|step| step * power).find(|ceiling| *ceiling >= most).unwrap_or(most)
 }
 
@@ -269,7 +269,7 @@ fn merged(mut spans: Vec<(Timestamp, Timestamp)>) -> Vec<(Timestamp, Timestamp)>
 fn lanes(report: &RunReport, axis: &Axis, top: f64) -> Vec<Lane> {
     let probe = |probe: &ProbeReport| Lane {
         top: 0.0,
-        label: format!("probe {}: {}", probe.name, probe.verdict.words()),
+        label: format!("{}: {}", probe.title(), probe.verdict.words()),
         bars: strip(report, probe, axis),
         said: probe.text(),
     };

@@ -6,7 +6,7 @@ mod experiment;
 mod host;
 mod show;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, ValueEnum};
 use show::Show;
@@ -23,6 +23,9 @@ struct Args {
     /// Status code of the fault
     #[arg(long, default_value_t = 503)]
     status_code: u16,
+    /// Keep the picture of the timeline there too, as docs/timeline.svg is made
+    #[arg(long, value_name = "FILE")]
+    picture: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
