@@ -34,11 +34,20 @@ impl LastWord {
         Self { path: path(experiment), targets: Vec::new(), history, begun_ns, warned: false }
     }
 
-    /// Adds what came in the course of time, and keeps it in place of what was kept before. Without it the fault is none
-    /// the worse.
+    /// The report of a fault that is over, with what came in the course of time. That is not kept: whoever asks for the last
+    /// word asks many hosts, and Systems Manager shows little of each.
     pub(crate) fn keep(&mut self, word: &mut Removed) {
+        self.write(word);
+        self.note(word);
+    }
+
+    fn note(&mut self, word: &mut Removed) {
         self.history.note(clock::boot_ns().saturating_sub(self.begun_ns) / 1_000_000, &word.targets);
         word.history = self.history.history().map(Box::new);
+    }
+
+    /// In place of what was kept before. Without it the fault is none the worse.
+    fn write(&mut self, word: &Removed) {
         if let Err(why) = state::write_whole(&self.path, word)
             && !std::mem::replace(&mut self.warned, true)
         {
@@ -52,7 +61,8 @@ impl LastWord {
         let over: Vec<TargetReport> = self.targets.drain(..).filter(is_over).collect();
         word.targets.extend(over);
         self.targets.clone_from(&word.targets);
-        self.keep(&mut word);
+        self.note(&mut word);
+        self.write(&word);
     }
 }
 
