@@ -2,6 +2,10 @@
 
 use httpfault_common::contract::Counters;
 
+/// What may also be true of a part of the connections, and then is worth a warning.
+pub(crate) const PROXY_PROTOCOL: &str = "connection(s) began with a PROXY protocol header, which a load balancer sends \
+    where its target group says so, and were passed through";
+
 /// Likely causes, most telling first; never empty.
 pub(crate) fn of_no_traffic(counters: &Counters, percent: f64) -> Vec<String> {
     if percent == 0.0 {
@@ -17,7 +21,9 @@ pub(crate) fn of_no_traffic(counters: &Counters, percent: f64) -> Vec<String> {
         counters.tls,
         "connection(s) carried TLS and were passed through: the service terminates HTTPS itself",
     );
-    say(counters.not_http, "connection(s) carried no HTTP and were passed through");
+    let proxied = counters.proxy_protocol;
+    say(proxied, PROXY_PROTOCOL);
+    say(counters.not_http.saturating_sub(proxied), "connection(s) carried no HTTP and were passed through");
     say(counters.spared, "request(s) were not selected (path, method, header, exclusion or percent)");
     say(
         counters.passed_open,
@@ -55,6 +61,10 @@ mod tests {
         let tls = Counters { connections_inbound: 3, tls: 3, ..Counters::default() };
         assert!(of_no_traffic(&tls, 100.0)[0].starts_with("3 connection(s) carried TLS"));
         assert_eq!(of_no_traffic(&tls, 100.0).len(), 1);
+
+        let proxied = Counters { not_http: 2, proxy_protocol: 2, ..Counters::default() };
+        assert!(of_no_traffic(&proxied, 100.0)[0].contains("PROXY protocol"));
+        assert_eq!(of_no_traffic(&proxied, 100.0).len(), 1);
 
         let pooled = Counters { existing_found: 2, existing_still_open: 2, ..Counters::default() };
         assert!(of_no_traffic(&pooled, 100.0)[0].contains("from before the fault"));

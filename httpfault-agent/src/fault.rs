@@ -256,6 +256,11 @@ impl Fault {
             TargetReport { target: self.target.label.clone(), outcome, counters, causes, error: None };
         let mut warnings = cut(&report.target, finished, self.responder.stats().open_connections());
         warnings.extend(of_existing(&report.target, &existing, settled));
+        // Without traffic it is a cause.
+        if report.counters.proxy_protocol > 0 && report.outcome == Outcome::Faulted {
+            let (target, count) = (&report.target, report.counters.proxy_protocol);
+            warnings.push(format!("{target}: {count} {}", causes::PROXY_PROTOCOL));
+        }
         Ended { warnings, report }
     }
 

@@ -15,6 +15,7 @@ fn spec() -> RunSpec {
         interface: "auto".to_owned(),
         duration_secs: 60,
         existing_connections: ExistingConnections::Auto,
+        reset_at_once: false,
         fault: Fault {
             status: 503,
             replacement: Some(Replacement::default()),

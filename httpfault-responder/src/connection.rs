@@ -51,6 +51,10 @@ pub(crate) async fn serve(accepted: Accepted, context: Arc<Context>, seat: Seat)
         }
         Protocol::Http2 => return Box::pin(http2::serve(client, context, origin, seat)).await,
         Protocol::Tls => add_one(&here.tls),
+        Protocol::ProxyHeader => {
+            add_one(&here.not_http);
+            add_one(&here.proxy_protocol);
+        }
         Protocol::Other => add_one(&here.not_http),
     }
     client.may_pause();

@@ -2,6 +2,9 @@
 
 /// The client connection preface of HTTP/2 (RFC 9113 section 3.4).
 pub(crate) const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How a PROXY protocol header begins, version 1 and 2 (HAProxy's proxy-protocol.txt, sections 2.1 and 2.2).
+const PROXY_V1: &[u8] = b"PROXY ";
+const PROXY_V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 /// Longer than any registered method (RFC 9110 section 16.1).
 const MAX_METHOD: usize = 64;
 /// A request line that is longer than this is taken for HTTP/1 without having seen its end, bytes.
@@ -15,6 +18,8 @@ pub(crate) enum Protocol {
     Http2,
     /// A TLS record.
     Tls,
+    /// A load balancer's header; what follows it is anything.
+    ProxyHeader,
     Other,
 }
 
@@ -28,7 +33,10 @@ pub(crate) fn sniff(bytes: &[u8]) -> Option<Protocol> {
     if bytes.len() >= HTTP2_PREFACE.len() && bytes.starts_with(HTTP2_PREFACE) {
         return Some(Protocol::Http2);
     }
-    if HTTP2_PREFACE.starts_with(bytes) {
+    if bytes.starts_with(PROXY_V2) {
+        return Some(Protocol::ProxyHeader);
+    }
+    if HTTP2_PREFACE.starts_with(bytes) || PROXY_V2.starts_with(bytes) {
         return None;
     }
     sniff_request_line(skip_empty_lines(bytes))
@@ -68,7 +76,11 @@ fn sniff_request_line(bytes: &[u8]) -> Option<Protocol> {
     // A later 1.x would be read as 1.1 (RFC 9110 section 2.5).
     let http1 =
         line.split_last().is_some_and(|(minor, rest)| minor.is_ascii_digit() && rest.ends_with(b" HTTP/1."));
-    Some(if http1 { Protocol::Http1 } else { Protocol::Other })
+    Some(match http1 {
+        true => Protocol::Http1,
+        false if line.starts_with(PROXY_V1) => Protocol::ProxyHeader,
+        false => Protocol::Other,
+    })
 }
 
 fn is_text(bytes: &[u8]) -> bool {
@@ -110,6 +122,14 @@ mod tests {
     #[test]
     fn tls() {
         is(&[0x16, 3, 1, 2, 0], Protocol::Tls);
+    }
+
+    #[test]
+    fn headers_of_load_balancers() {
+        is(b"PROXY TCP4 192.0.2.1 192.0.2.2 40000 80\r\n", Protocol::ProxyHeader);
+        is(b"\r\n\r\n\0\r\nQUIT\n\x21\x11", Protocol::ProxyHeader);
+        is(b"PROXY / HTTP/1.1\r\n", Protocol::Http1);
+        is(b"\r\n\r\n\0\r\nQUEST", Protocol::Other);
     }
 
     #[test]

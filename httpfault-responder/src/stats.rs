@@ -44,6 +44,7 @@ pub(crate) struct Shard {
     pub(crate) spared: AtomicU64,
     pub(crate) tls: AtomicU64,
     pub(crate) not_http: AtomicU64,
+    pub(crate) proxy_protocol: AtomicU64,
     pub(crate) h2c_refused: AtomicU64,
     pub(crate) upstream_errors: AtomicU64,
 }
@@ -59,6 +60,7 @@ impl Stats {
         counters.spared = self.sum(|shard| &shard.spared);
         counters.tls = self.sum(|shard| &shard.tls);
         counters.not_http = self.sum(|shard| &shard.not_http);
+        counters.proxy_protocol = self.sum(|shard| &shard.proxy_protocol);
         counters.h2c_refused = self.sum(|shard| &shard.h2c_refused);
         counters.upstream_errors = self.sum(|shard| &shard.upstream_errors);
     }

@@ -140,6 +140,9 @@ pub struct Counters {
     /// Connections that were neither TLS nor HTTP and were passed through.
     #[serde(skip_serializing_if = "is_zero")]
     pub not_http: u64,
+    /// Of them: began with a PROXY protocol header, as load balancers send it where their target group says so.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub proxy_protocol: u64,
     /// Spared requests that offered to change to HTTP/2 (`Upgrade: h2c`), and were passed on without the offer.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub h2c_refused: u64,

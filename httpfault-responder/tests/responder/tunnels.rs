@@ -44,6 +44,17 @@ async fn anything_else_is_counted() {
 }
 
 #[tokio::test]
+async fn headers_of_load_balancers_are_counted() {
+    for header in
+        [b"PROXY TCP4 192.0.2.1 192.0.2.2 40000 80\r\n".as_slice(), b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\0"]
+    {
+        let setup = echoes(&[header, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"].concat()).await;
+        assert_eq!((setup.counters().proxy_protocol, setup.counters().not_http), (1, 1));
+        assert_eq!(setup.counters().faulted, 0);
+    }
+}
+
+#[tokio::test]
 async fn each_side_ends_on_its_own() {
     let app = App::new(async |mut connection: AppConnection| {
         connection.send("early").await;
