@@ -156,6 +156,14 @@ pub(crate) enum OutputFormat {
     Text,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StatusFormat {
+    Json,
+    Text,
+    /// OpenMetrics, which is Prometheus' text too
+    Openmetrics,
+}
+
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Existing {
     /// Take where nothing was seen to be lost by it, so far nowhere, else drain
@@ -176,9 +184,9 @@ pub(crate) struct StatusArgs {
     /// Only this fault
     #[arg(long, value_name = "ID")]
     pub(crate) experiment_id: Option<ExperimentId>,
-    /// One JSON object, or text [default: text on a terminal, else json]
+    /// One JSON object, text, or metrics [default: text on a terminal, else json]
     #[arg(long, value_enum)]
-    pub(crate) output: Option<OutputFormat>,
+    pub(crate) output: Option<StatusFormat>,
 }
 
 #[derive(Debug, Args)]

@@ -123,7 +123,7 @@ fn dispatch(command: Command, ends: Option<Ends>) -> anyhow::Result<Exit> {
             Command::Check(args) => check(&args).await,
             Command::Status(args) => {
                 let report = status::report(args.experiment_id.as_ref()).await?;
-                Reporter::new(args.output).status(&report);
+                Reporter::status(args.output, &report);
                 Ok(Exit::Done)
             }
             Command::Remove(args) => {

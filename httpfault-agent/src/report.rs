@@ -4,10 +4,13 @@ mod text;
 
 use std::io::{self, IsTerminal as _, Write as _};
 
-use httpfault_common::contract::{CheckReport, Event, RemoveReport, StatusReport};
+use httpfault_common::contract::{
+    CheckReport, Event, RemoveReport, StatusReport,
+    metrics::{self, Measured},
+};
 use serde::Serialize;
 
-use crate::args::OutputFormat;
+use crate::args::{OutputFormat, StatusFormat};
 
 /// Prints reports in the chosen form.
 #[derive(Clone, Copy, Debug)]
@@ -35,8 +38,16 @@ impl Reporter {
         self.print(report, || text::check(report));
     }
 
-    pub(crate) fn status(self, report: &StatusReport) {
-        self.print(report, || text::status(report));
+    pub(crate) fn status(chosen: Option<StatusFormat>, report: &StatusReport) {
+        let format = match chosen {
+            Some(StatusFormat::Openmetrics) => {
+                return say(metrics::openmetrics(&Measured::of_host(report)).trim_end());
+            }
+            Some(StatusFormat::Json) => Some(OutputFormat::Json),
+            Some(StatusFormat::Text) => Some(OutputFormat::Text),
+            None => None,
+        };
+        Self::new(format).print(report, || text::status(report));
     }
 
     pub(crate) fn remove(self, report: &RemoveReport) {
@@ -49,8 +60,12 @@ impl Reporter {
             OutputFormat::Json => serde_json::to_string(report)
                 .unwrap_or_else(|why| serde_json::json!({ "error": why.to_string() }).to_string()),
         };
-        let mut stdout = io::stdout().lock();
-        // SSM's worker may have died and the pipe with it; the fault must be removed all the same.
-        let _nobody_reads = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+        say(&line);
     }
+}
+
+fn say(line: &str) {
+    let mut stdout = io::stdout().lock();
+    // SSM's worker may have died and the pipe with it; the fault must be removed all the same.
+    let _nobody_reads = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
 }

@@ -7,6 +7,7 @@ pub mod default;
 mod exit;
 mod grpc;
 mod history;
+pub mod metrics;
 mod missing;
 mod report;
 mod spec;

@@ -12,6 +12,7 @@ mod error;
 mod exit;
 mod fleet;
 mod litmus;
+mod metrics;
 mod plan;
 mod removal;
 mod report;

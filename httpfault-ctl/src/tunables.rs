@@ -21,7 +21,7 @@ pub(crate) use litmus::LitmusRun;
 pub(crate) use probes::{During, Edges, Method, Probe};
 pub(crate) use raw::{Environment, InputMistake, ProcessEnvironment};
 pub(crate) use read::{read_access, read_policy, read_registry, read_run};
-pub(crate) use reports::Local;
+pub(crate) use reports::{Local, Metrics};
 pub(crate) use settings::{
     Access, Agents, Architecture, Credentials, Delivery, Output, PolicyScope, RunSettings, S3Uri, Sequence,
     TaskChoice,

@@ -19,6 +19,7 @@ use crate::{
     aws::Cloud,
     console::Console,
     error::{CtlError, Refusals},
+    metrics,
     plan::Plan,
     report::{PlanReport, RunReport},
     steady_state::SteadyState,
@@ -90,6 +91,7 @@ async fn story(
         if prove::on(desk, window, console).await? {
             steady.on(window.lasts_until(desk.plan.duration_secs));
         }
+        metrics::show(&settings.metrics, &desk.report, console);
         hold::hold(desk, window, console).await?;
         steady.turning_off();
         prove::off(desk, window, console).await?;

@@ -13,7 +13,7 @@ use super::{
     parse::{is_arn, is_ecs_name, is_name, is_tag},
     probes::read_probes,
     raw::Raw,
-    reports::{read_report_to, repeated},
+    reports::{read_metrics, read_report_to, repeated},
     settings::{Access, Agents, Credentials, Output, PolicyScope, RunSettings, Sequence, TaskChoice},
     table::{self as t, Tunable},
 };
@@ -112,6 +112,7 @@ pub(crate) fn read_run(raw: &mut Raw) -> Option<RunSettings> {
     let seed = raw.is_set(&t::SEED).then(|| raw.number(&t::SEED, 0..=u64::MAX, ""));
     let agents = read_agents(raw);
     let report_to = read_report_to(raw);
+    let metrics = read_metrics(raw);
     let yes = raw.switch(&t::YES);
     // `LitmusRun` has taken it already, before anything could be wrong.
     raw.switch(&t::LITMUS_RESULT);
@@ -134,6 +135,7 @@ pub(crate) fn read_run(raw: &mut Raw) -> Option<RunSettings> {
         probes,
         stop_file,
         report_to,
+        metrics,
         repeat: repeated(raw),
         yes,
     })

@@ -23,6 +23,20 @@ pub(crate) enum Local {
     Printed,
 }
 
+/// Where the numbers go, beside the report.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Metrics {
+    /// As OpenMetrics.
+    pub(crate) file: Option<PathBuf>,
+    /// As CloudWatch's lines.
+    pub(crate) emf: bool,
+}
+
+pub(super) fn read_metrics(raw: &mut Raw) -> Metrics {
+    let emf = raw.formed(&t::METRICS, |text| text == "emf", "emf");
+    Metrics { file: raw.text(&t::METRICS_FILE).map(PathBuf::from), emf: emf.is_some() }
+}
+
 pub(super) fn read_report_to(raw: &mut Raw) -> ReportTo {
     let local = raw.text(&t::REPORT_DIR).map(|text| match text.trim() {
         "-" => Local::Printed,

@@ -4,7 +4,11 @@ use std::{collections::BTreeMap, fmt, path::PathBuf, time::Duration};
 
 use httpfault_common::contract::{ExperimentId, RunSpec};
 
-use super::{guards::Guards, probes::Probe, reports::ReportTo};
+use super::{
+    guards::Guards,
+    probes::Probe,
+    reports::{Metrics, ReportTo},
+};
 
 /// How to reach AWS and how to talk to the user: the part that every command needs.
 #[derive(Clone, Debug)]
@@ -129,6 +133,7 @@ pub(crate) struct RunSettings {
     /// Its appearing ends the run.
     pub(crate) stop_file: Option<PathBuf>,
     pub(crate) report_to: ReportTo,
+    pub(crate) metrics: Metrics,
     /// The flags of the same experiment, without its seed.
     pub(crate) repeat: Vec<String>,
     pub(crate) yes: bool,

@@ -135,6 +135,9 @@ tunables! {
 
     INSTANCE_TAG = one("INSTANCE_TAG", "instance-tag", LineList, "", "Tag that instances must have to be sent commands, key=value; of several, all");
 
+    METRICS_FILE = one("METRICS_FILE", "metrics-file", Value, "", "File with the counters as OpenMetrics, for the textfile collector of node_exporter; written when the fault is on and at the end");
+    METRICS = one("METRICS", "metrics", Value, "", "emf: a line of CloudWatch's Embedded Metric Format for each task, on standard output before the report");
+
     LITMUS_RESULT = one("LITMUS_RESULT", "litmus-result", Switch, "true", "Write the ChaosResult where Litmus' runner started this (CHAOSENGINE is set); the exit code is 0 then, the verdict is in the result");
     KUBERNETES_TOKEN_DIR = one("KUBERNETES_TOKEN_DIR", "kubernetes-token-dir", Value, "/var/run/secrets/kubernetes.io/serviceaccount", "Where the pod's token and the cluster's authority are, for the ChaosResult");
 

@@ -17,6 +17,7 @@ mod guards;
 mod hostile;
 mod kubernetes;
 mod litmus;
+mod metrics;
 mod moto;
 mod plan;
 mod proxy;

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use crate::{
     aws::Cloud,
     console::Console,
+    metrics,
     report::{
         self, Report, RunReport,
         files::{self, ReportFile},
@@ -25,6 +26,7 @@ pub(super) async fn hand_over(
 ) -> RunReport {
     let report = judged(report);
     let kept = keep_here(&report, settings, console);
+    metrics::hand_over(&settings.metrics, &report, console);
     print(&report, settings.access.output, !kept);
     if let Some(to) = &settings.report_to.s3 {
         let put = match files::all(&report) {

@@ -1,0 +1,58 @@
+//! CloudWatch's Embedded Metric Format: a line of JSON in a log that CloudWatch makes metrics of, without a call and without a
+//! right of its own. <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
+
+use httpfault_common::contract::metrics::counted;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use crate::report::{RunReport, TaskReport};
+
+const NAMESPACE: &str = "httpfault";
+
+/// One for each task that had the fault.
+pub(super) fn lines(report: &RunReport) -> Vec<String> {
+    let tasks = report.tasks.iter().filter(|task| task.injected_at.is_some());
+    tasks.map(|task| line(report, task).to_string()).collect()
+}
+
+fn line(report: &RunReport, task: &TaskReport) -> Value {
+    let experiment = &report.experiment;
+    let mut line = Map::new();
+    let mut metrics = Vec::new();
+    let mut metric = |name: String, unit: &str, value: Value| {
+        metrics.push(json!({ "Name": name, "Unit": unit }));
+        (name, value)
+    };
+    for (family, which, count) in counted(&task.counters) {
+        let (name, value) = metric(format!("{}_{which}", family.name), "Count", count.into());
+        line.insert(name, value);
+    }
+    let at = task.removed_at.or(task.counters_at).unwrap_or(report.ended_at);
+    if let Some(seconds) = task.injected_at.map(|from| seconds(from, at)) {
+        let (name, value) = metric("window_seconds".to_owned(), "Seconds", seconds.into());
+        line.insert(name, value);
+    }
+    // A metric of its own for each service; the run and the task are there to be searched for.
+    let mut dimensions = vec!["cluster"];
+    line.insert("cluster".to_owned(), experiment.cluster.clone().into());
+    if let Some(service) = &experiment.service {
+        dimensions.push("service");
+        line.insert("service".to_owned(), service.clone().into());
+    }
+    line.insert("run".to_owned(), experiment.experiment_id.to_string().into());
+    line.insert("task".to_owned(), task.task.clone().into());
+    line.insert("instance".to_owned(), task.instance.clone().into());
+    line.insert("status_code".to_owned(), experiment.status_code.into());
+    line.insert(
+        "_aws".to_owned(),
+        json!({
+            "Timestamp": at.as_millisecond(),
+            "CloudWatchMetrics": [{ "Namespace": NAMESPACE, "Dimensions": [dimensions], "Metrics": metrics }],
+        }),
+    );
+    Value::Object(line)
+}
+
+fn seconds(from: Timestamp, to: Timestamp) -> f64 {
+    to.duration_since(from).as_secs_f64().max(0.0)
+}
