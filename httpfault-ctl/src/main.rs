@@ -18,6 +18,7 @@ mod removal;
 mod report;
 mod steady_state;
 mod stop;
+mod trace;
 mod tunables;
 mod verify;
 

@@ -13,6 +13,7 @@ mod read;
 mod reports;
 mod settings;
 pub(crate) mod table;
+mod trace;
 
 use clap::ArgMatches;
 
@@ -26,6 +27,7 @@ pub(crate) use settings::{
     Access, Agents, Architecture, Credentials, Delivery, Output, PolicyScope, RunSettings, S3Uri, Sequence,
     TaskChoice,
 };
+pub(crate) use trace::Trace;
 
 /// All mistakes of one input.
 #[derive(Debug, thiserror::Error)]

@@ -129,7 +129,7 @@ fn gauge(text: &mut String, name: &str, help: &str) {
 
 fn head(text: &mut String, name: &str, kind: &str, help: &str) {
     // Writing to a string can't fail.
-    let _written = write!(text, "# TYPE httpfault_{name} {kind}\n# HELP httpfault_{name} {help}\n");
+    let _written = writeln!(text, "# TYPE httpfault_{name} {kind}\n# HELP httpfault_{name} {help}");
 }
 
 fn sample(text: &mut String, name: &str, labels: &[(&str, &str)], value: impl std::fmt::Display) {

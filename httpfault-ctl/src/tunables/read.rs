@@ -16,6 +16,7 @@ use super::{
     reports::{read_metrics, read_report_to, repeated},
     settings::{Access, Agents, Credentials, Output, PolicyScope, RunSettings, Sequence, TaskChoice},
     table::{self as t, Tunable},
+    trace::read_trace,
 };
 
 /// Longest RAMP_TIME, seconds: a day, as for the fault itself.
@@ -113,6 +114,7 @@ pub(crate) fn read_run(raw: &mut Raw) -> Option<RunSettings> {
     let agents = read_agents(raw);
     let report_to = read_report_to(raw);
     let metrics = read_metrics(raw);
+    let trace = read_trace(raw);
     let yes = raw.switch(&t::YES);
     // `LitmusRun` has taken it already, before anything could be wrong.
     raw.switch(&t::LITMUS_RESULT);
@@ -136,6 +138,7 @@ pub(crate) fn read_run(raw: &mut Raw) -> Option<RunSettings> {
         stop_file,
         report_to,
         metrics,
+        trace,
         repeat: repeated(raw),
         yes,
     })

@@ -8,6 +8,7 @@ use super::{
     guards::Guards,
     probes::Probe,
     reports::{Metrics, ReportTo},
+    trace::Trace,
 };
 
 /// How to reach AWS and how to talk to the user: the part that every command needs.
@@ -134,6 +135,7 @@ pub(crate) struct RunSettings {
     pub(crate) stop_file: Option<PathBuf>,
     pub(crate) report_to: ReportTo,
     pub(crate) metrics: Metrics,
+    pub(crate) trace: Option<Trace>,
     /// The flags of the same experiment, without its seed.
     pub(crate) repeat: Vec<String>,
     pub(crate) yes: bool,

@@ -138,6 +138,9 @@ tunables! {
     METRICS_FILE = one("METRICS_FILE", "metrics-file", Value, "", "File with the counters as OpenMetrics, for the textfile collector of node_exporter; written when the fault is on and at the end");
     METRICS = one("METRICS", "metrics", Value, "", "emf: a line of CloudWatch's Embedded Metric Format for each task, on standard output before the report");
 
+    OTEL_EXPORTER_OTLP_ENDPOINT = one("OTEL_EXPORTER_OTLP_ENDPOINT", "otel-exporter-otlp-endpoint", Value, "", "Collector of OpenTelemetry that gets the run as spans, OTLP over HTTP as JSON, such as http://collector:4318");
+    TRACE_PARENT = alias(&["TRACEPARENT"], one("TRACE_PARENT", "trace-parent", Value, "", "Span whose children they are, as W3C's traceparent"));
+
     LITMUS_RESULT = one("LITMUS_RESULT", "litmus-result", Switch, "true", "Write the ChaosResult where Litmus' runner started this (CHAOSENGINE is set); the exit code is 0 then, the verdict is in the result");
     KUBERNETES_TOKEN_DIR = one("KUBERNETES_TOKEN_DIR", "kubernetes-token-dir", Value, "/var/run/secrets/kubernetes.io/serviceaccount", "Where the pod's token and the cluster's authority are, for the ChaosResult");
 

@@ -28,5 +28,6 @@ mod rights;
 mod steady_state;
 mod stop;
 mod support;
+mod trace;
 mod tunables;
 mod tunnel;

@@ -14,6 +14,7 @@ use crate::{
         self, Report, RunReport,
         files::{self, ReportFile},
     },
+    trace,
     tunables::{Local, Output, RunSettings},
 };
 
@@ -28,6 +29,11 @@ pub(super) async fn hand_over(
     let kept = keep_here(&report, settings, console);
     metrics::hand_over(&settings.metrics, &report, console);
     print(&report, settings.access.output, !kept);
+    if let Some(trace) = &settings.trace
+        && let Err(error) = trace::send(trace, &report).await
+    {
+        console.warn(&format!("the spans are lost: {error:#}"));
+    }
     if let Some(to) = &settings.report_to.s3 {
         let put = match files::all(&report) {
             Ok(files) => cloud.put_all(to, report.experiment.experiment_id.as_str(), &files).await,
