@@ -11,7 +11,9 @@ struct Special {
     needs_root: bool,
 }
 
-const SPECIAL: [Special; 1] = [
+const SPECIAL: [Special; 2] = [
+    // Each has hosts of its own, and mostly waits for them.
+    Special { package: "httpfault-ctl", threads: 6, needs_root: false },
     // They have the machine for themselves: /run/httpfault, the list of kernel programs, the cores.
     Special { package: "httpfault-tests", threads: 1, needs_root: true },
 ];
@@ -51,25 +53,36 @@ pub(super) fn selections(metadata: &Metadata, suite: Option<&str>) -> Result<Vec
     bail!("there is no suite {suite}; there are: {}", names(metadata).join(", "))
 }
 
-/// Every test that runs anywhere: inside the crates, the integration tests of ordinary packages, documentation.
+/// Every test that runs anywhere: inside the crates, the integration tests, documentation.
 fn unit(metadata: &Metadata) -> Vec<Selection> {
     let mut targets = vec!["--lib".to_owned(), "--bins".to_owned()];
     for package in metadata.default_members().filter(|package| special(package).is_none()) {
         targets.extend(package.targets("test").flat_map(|name| ["--test".to_owned(), name.to_owned()]));
     }
-    vec![
+    let mut selections = vec![
         Selection { cargo: targets, ..Selection::default() },
         Selection { cargo: vec!["--doc".to_owned()], ..Selection::default() },
-    ]
+    ];
+    selections.extend(of_special(metadata, false));
+    selections
+}
+
+/// What needs root and the machine.
+fn end_to_end(metadata: &Metadata) -> Vec<Selection> {
+    of_special(metadata, true)
 }
 
 /// The integration tests of the special packages.
-fn end_to_end(metadata: &Metadata) -> Vec<Selection> {
+fn of_special(metadata: &Metadata, needs_root: bool) -> Vec<Selection> {
     let mut selections = Vec::new();
     for package in metadata.default_members() {
+        let Some(special) = special(package).filter(|special| special.needs_root == needs_root) else {
+            continue;
+        };
         let targets: Vec<String> =
             package.targets("test").flat_map(|name| ["--test".to_owned(), name.to_owned()]).collect();
-        if let (Some(special), false) = (special(package), targets.is_empty()) {
+        if !targets.is_empty() {
+            // Without the package's name: cargo would choose other features and compile everything again.
             selections.push(special.selection(targets));
         }
     }
@@ -114,6 +127,7 @@ mod tests {
     fn metadata() -> Metadata {
         workspace(&[
             ("httpfault-agent", &[("bin", "httpfault-agent"), ("test", "usage")]),
+            ("httpfault-ctl", &[("bin", "httpfault-ctl"), ("test", "suite")]),
             ("httpfault-tests", &[("lib", "httpfault_tests"), ("test", "lifecycle"), ("test", "datapath")]),
         ])
     }
@@ -125,13 +139,17 @@ mod tests {
 
     #[test]
     fn all_tests_are_run_once_and_only_end_to_end_ones_need_root() {
-        assert_eq!(cargo(None), ["--lib --bins --test usage", "--doc", "--test lifecycle --test datapath"]);
+        let runs = ["--lib --bins --test usage", "--doc", "--test suite", "--test lifecycle --test datapath"];
+        assert_eq!(cargo(None), runs);
         let all = selections(&metadata(), None).unwrap();
         assert_eq!(
             all.iter().map(|selection| selection.needs_root).collect::<Vec<_>>(),
-            [false, false, true]
+            [false, false, false, true]
         );
-        assert_eq!(all[2].harness, ["--test-threads=1"]);
+        assert_eq!(
+            (&*all[2].harness, &*all[3].harness),
+            (&["--test-threads=6".to_owned()][..], &["--test-threads=1".to_owned()][..])
+        );
     }
 
     #[test]
