@@ -90,6 +90,17 @@ fn a_fault_that_nobody_could_look_at_is_not_done_and_verified() {
     );
 }
 
+/// It counts from when hosts were told, not from when a second command has seen the fault.
+#[test]
+fn the_time_left_is_what_the_hosts_have() {
+    let site = harsh(World::fleet(1, 1));
+    let done =
+        finish(site.on_service("run").env("TOTAL_CHAOS_DURATION", "4").env("HTTPFAULT_POLL_MS", "1500"));
+    assert!(done.stderr.contains(" s left"), "{done}");
+    // To see it on takes more than a second: the first look waits for 0.6 s, its answer for as long.
+    assert!(!done.stderr.contains(" 4 s left") && !done.stderr.contains(" 3 s left"), "{done}");
+}
+
 #[test]
 fn looks_do_not_pile_up_on_a_busy_host() {
     let site = harsh(World::fleet(1, 1));

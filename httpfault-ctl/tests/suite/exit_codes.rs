@@ -148,7 +148,13 @@ fn a_task_that_goes_away_is_a_warning_with_its_replacement() {
 #[test]
 fn serial_gives_each_task_the_whole_time_in_turn() {
     let site = Site::new(World::fleet(1, 2));
-    let report = finish(site.on_service("run").env("SEQUENCE", "serial")).exits(0).says("6 s in all").json();
+    let done = finish(site.on_service("run").env("SEQUENCE", "serial")).exits(0).says("6 s in all");
+    // Each window speaks of its own tasks.
+    assert!(
+        done.stderr.contains("1 task(s) faulted") && !done.stderr.contains("2 task(s) faulted"),
+        "{done}"
+    );
+    let report = done.json();
     let times = |index: usize, what: &str| report["tasks"][index][what].as_str().unwrap().to_owned();
     assert!(times(0, "removed_at") <= times(1, "injected_at"), "{report}");
     assert_eq!(site.commands("inject").len(), 2);
