@@ -78,6 +78,7 @@ fn an_abort_does_not_wait_behind_its_own_command() {
 #[test]
 fn a_fault_that_nobody_could_look_at_is_not_done_and_verified() {
     let site = harsh(World::fleet(1, 1));
+    site.mode(&host(0), "unwatched");
     let _others = occupy(&site, 4);
     let mut ctl = site.on_service("run");
     ctl.env("TOTAL_CHAOS_DURATION", "4");

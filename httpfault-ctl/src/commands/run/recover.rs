@@ -58,7 +58,6 @@ pub(super) async fn recover(live: &mut Live, access: &Access, console: &Console)
             desk.left_on(host, format!("{error}; its agent ends the fault by itself at the deadline"));
         }
     }
-    live.all_proved_off();
 }
 
 /// Says at the second signal that the proof goes on, and completes at the third.
