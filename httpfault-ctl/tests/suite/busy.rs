@@ -120,7 +120,10 @@ fn looks_do_not_pile_up_on_a_busy_host() {
     assert!(piled_up(&site) <= 1, "{} commands wait at the host", piled_up(&site));
     drop(others);
     run.signal(Signal::SIGTERM);
-    run.ended().exits(130);
+    // It waits for answers so shortly that a busy machine may not give them in time.
+    let done = run.ended();
+    assert!([130, 3].contains(&done.code), "{done}");
+    finish(&mut site.ctl("remove")).exits(0);
     site.assert_clean();
 }
 
