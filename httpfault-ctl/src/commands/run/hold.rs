@@ -56,6 +56,7 @@ async fn until_over(
                 continue;
             }
             follow_status(desk, window, already_running(&answers), end, console).await?;
+            last_looks(desk, window, console).await?;
             return Ok(answers);
         }
         looks += 1;
@@ -167,6 +168,23 @@ async fn follow_status(
         hosts.retain(|host| on.contains(host) || desk.errands.is_waiting(host));
     }
     Ok(())
+}
+
+/// A look that was on its way when the fault ended has perhaps seen it. It is waited for where no other has.
+async fn last_looks(desk: &mut Desk, window: &LiveWindow, console: &Console) -> Result<(), ApiError> {
+    let give_up = Instant::now() + desk.cloud.patience();
+    loop {
+        prove::answered(desk, window, console).await?;
+        let mut unseen = false;
+        for run in window.runs.iter().filter(|run| desk.errands.is_waiting(&run.instance)).collect::<Vec<_>>()
+        {
+            desk.each_task(run, |_, task| unseen |= !task.verified_on);
+        }
+        if !unseen || Instant::now() >= give_up {
+            return Ok(());
+        }
+        desk.cloud.pause(0).await;
+    }
 }
 
 fn take(desk: &mut Desk, window: &LiveWindow, answers: &[Answer]) {
