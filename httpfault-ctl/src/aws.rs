@@ -1,5 +1,6 @@
 //! Everything that knows the AWS SDK. Nothing outside this module sees one of its types.
 
+mod alarms;
 mod config;
 mod credentials;
 mod deliver;
@@ -21,6 +22,7 @@ mod services;
 mod valid;
 mod wait;
 
+pub(crate) use alarms::Alarm;
 pub(crate) use config::Cloud;
 pub(crate) use dispatch::{Action, Sent};
 pub(crate) use document::{DocumentKind, Kept};

@@ -1,4 +1,4 @@
-//! What ends a run early beside a signal: a failing probe, a file.
+//! What ends a run early beside a signal: a failing probe, an alarm, a file.
 
 use std::{
     convert::Infallible,
@@ -10,6 +10,8 @@ use std::{
 use httpfault_common::contract::Problem;
 use serde::Serialize;
 use tokio::sync::watch;
+
+use crate::aws::{Alarm, ApiError, Cloud};
 
 /// Time between two looks at STOP_FILE.
 const LOOK: Duration = Duration::from_millis(250);
@@ -40,6 +42,7 @@ pub(crate) struct Stopped {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum StoppedBy {
     Probe,
+    Alarm,
     File,
 }
 
@@ -74,6 +77,32 @@ impl Stop {
         }
     }
 
+    /// Stops the run when one of the alarms is on, and when they can no longer be read: then nobody would notice. Runs
+    /// until it is dropped.
+    pub(crate) async fn watch_alarms(&self, cloud: &Cloud, names: &[String]) -> Infallible {
+        while !names.is_empty() {
+            tokio::time::sleep(cloud.poll()).await;
+            match cloud.alarms(names, &mut 0).await {
+                Ok(alarms) => {
+                    if let Some(alarm) = alarms.iter().find(|alarm| alarm.is_on) {
+                        let what =
+                            format!("alarm {} is in ALARM: {} (STOP_ALARMS)", alarm.name, alarm.reason);
+                        self.because(StoppedBy::Alarm, what);
+                    } else if let Some(name) = names.iter().find(|name| !is_among(&alarms, name)) {
+                        self.because(
+                            StoppedBy::Alarm,
+                            format!("alarm {name} no longer exists (STOP_ALARMS)"),
+                        );
+                    }
+                }
+                Err(error) => {
+                    self.because(StoppedBy::Alarm, format!("STOP_ALARMS can no longer be read: {error}"));
+                }
+            }
+        }
+        std::future::pending().await
+    }
+
     /// Stops the run when the file appears. Runs until it is dropped.
     pub(crate) async fn watch_file(&self, path: Option<&PathBuf>) -> Infallible {
         let Some(path) = path else { return std::future::pending().await };
@@ -85,8 +114,36 @@ impl Stop {
     }
 }
 
+/// Why the run may not begin: alarms that are on already, and those that would never be.
+pub(crate) async fn alarms_against(
+    cloud: &Cloud,
+    names: &[String],
+    calls: &mut u32,
+) -> Result<Vec<Problem>, ApiError> {
+    let alarms = cloud.alarms(names, calls).await?;
+    let problem = |name: &str, problem: String, next: &str| Problem {
+        subject: format!("STOP_ALARMS {name}"),
+        problem,
+        next: next.to_owned(),
+    };
+    let missing = names.iter().filter(|name| !is_among(&alarms, name));
+    let missing = missing.map(|name| {
+        problem(name, "there is no such alarm in this region and account".to_owned(), "correct its name")
+    });
+    let on = alarms.iter().filter(|alarm| alarm.is_on);
+    let on = on.map(|alarm| {
+        let next = "wait until it is over, or leave it out";
+        problem(&alarm.name, format!("it is in ALARM already: {}", alarm.reason), next)
+    });
+    Ok(missing.chain(on).collect())
+}
+
+fn is_among(alarms: &[Alarm], name: &str) -> bool {
+    alarms.iter().any(|alarm| alarm.name == *name)
+}
+
 /// Why the run may not begin, if STOP_FILE is there already.
-pub(crate) fn refusal(path: Option<&PathBuf>) -> Option<Problem> {
+pub(crate) fn file_against(path: Option<&PathBuf>) -> Option<Problem> {
     let path = path.filter(|path| is_there(path))?;
     Some(Problem {
         subject: "STOP_FILE".to_owned(),

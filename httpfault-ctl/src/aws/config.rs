@@ -29,6 +29,7 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(240);
 /// AWS, as far as httpfault needs it.
 #[derive(Clone, Debug)]
 pub(crate) struct Cloud {
+    pub(super) cloudwatch: aws_sdk_cloudwatch::Client,
     pub(super) ecs: aws_sdk_ecs::Client,
     pub(super) ssm: aws_sdk_ssm::Client,
     pub(super) poll: Duration,
@@ -74,6 +75,7 @@ impl Cloud {
             .credentials_provider()
             .ok_or_else(|| ApiError::Credentials { way: way.clone(), detail: none() })?;
         Ok(Self {
+            cloudwatch: aws_sdk_cloudwatch::Client::new(config),
             ecs: aws_sdk_ecs::Client::new(config),
             ssm: aws_sdk_ssm::Client::new(config),
             poll: access.poll,

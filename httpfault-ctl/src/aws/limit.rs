@@ -22,6 +22,8 @@ pub(super) const COMMENT_CHARS: usize = 100;
 pub(super) const COMMANDS_PAGE: i32 = 50;
 /// Most tasks or container instances of one call.
 pub(super) const ECS_BATCH: usize = 100;
+/// Most names of one DescribeAlarms.
+pub(super) const ALARMS_BATCH: usize = 100;
 /// Most services of one call.
 pub(super) const SERVICES_BATCH: usize = 10;
 /// Most instances of one DescribeInstanceInformation page.

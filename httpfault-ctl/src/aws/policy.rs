@@ -39,6 +39,7 @@ pub(super) fn statement_for(action: &str, cluster: Option<&str>, document: Optio
     let scope = PolicyScope {
         cluster: cluster.map(str::to_owned),
         document: document.map(str::to_owned),
+        alarms: true,
         ..PolicyScope::default()
     };
     let all = statements(&scope);
@@ -69,7 +70,9 @@ fn statements(scope: &PolicyScope) -> Vec<Statement> {
         Statement { sid, effect: "Allow", action: action.to_vec(), resource: resource.to_vec(), condition }
     };
     let any = || "*".to_owned();
-    vec![
+    // Composite alarms are shown to those only whose right is for all alarms (API reference, DescribeAlarms).
+    let alarms = scope.alarms.then(|| allow("Alarms", &["cloudwatch:DescribeAlarms"], &[any()], None));
+    let statements = vec![
         allow(
             "Cluster",
             &["ecs:DescribeClusters", "ecs:ListContainerInstances"],
@@ -113,7 +116,8 @@ fn statements(scope: &PolicyScope) -> Vec<Statement> {
             &[any()],
             None,
         ),
-    ]
+    ];
+    statements.into_iter().chain(alarms).collect()
 }
 
 /// The condition that a resource has all these tags.

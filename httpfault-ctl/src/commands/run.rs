@@ -77,8 +77,20 @@ async fn story(
     confirm(&plan, settings, console).await?;
     let steady = SteadyState::start(&settings.probes, stop)?;
     let again = repeat_with(settings, &plan);
-    let live = slot.insert(Live::new(cloud, plan, again, steady));
+    let live = slot.insert(Live::new(cloud.clone(), plan, again, steady));
+    tokio::select! {
+        never = stop.watch_alarms(&cloud, &settings.stop_alarms) => match never {},
+        result = experiment(live, settings, stop, console) => result,
+    }
+}
 
+/// The same from where something is done.
+async fn experiment(
+    live: &mut Live,
+    settings: &RunSettings,
+    stop: &Stop,
+    console: &mut Console,
+) -> anyhow::Result<()> {
     live.steady.holds_before(console).await?;
     inject::deliver(live, settings, console).await?;
     ramp(settings, console, "before").await;
@@ -108,7 +120,7 @@ async fn story(
 
 /// A stop condition that holds already is a reason against the run.
 fn may_begin(settings: &RunSettings) -> anyhow::Result<()> {
-    match stop::refusal(settings.stop_file.as_ref()) {
+    match stop::file_against(settings.stop_file.as_ref()) {
         Some(problem) => bail!(CtlError::Refused(Refusals(vec![problem]))),
         None => Ok(()),
     }

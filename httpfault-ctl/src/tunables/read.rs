@@ -71,7 +71,26 @@ pub(crate) fn read_policy(raw: &mut Raw) -> Option<PolicyScope> {
         }
     }
     let document = read_document(raw);
-    Some(PolicyScope { cluster, region, instance_tags, document })
+    let alarms = !read_alarms(raw).is_empty();
+    Some(PolicyScope { cluster, region, instance_tags, document, alarms })
+}
+
+/// Names of alarms, each once. They may be made of almost anything.
+fn read_alarms(raw: &mut Raw) -> Vec<String> {
+    let mut names = raw.list(&t::STOP_ALARMS);
+    for name in &names {
+        let fits = (1..=255).contains(&name.chars().count()) && !name.chars().any(char::is_control);
+        if !fits || name.starts_with("arn:") {
+            raw.wrong(
+                &t::STOP_ALARMS,
+                name,
+                "names of alarms in REGION, not ARNs, of at most 255 characters",
+            );
+        }
+    }
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 /// The name of a document of one's own; those of AWS take other parameters.
@@ -108,6 +127,7 @@ pub(crate) fn read_run(raw: &mut Raw) -> Option<RunSettings> {
     let sequence = raw.choice(&t::SEQUENCE, &sequences, Sequence::Parallel);
     let guards = read_guards(raw);
     let probes = read_probes(raw);
+    let stop_alarms = read_alarms(raw);
     let stop_file = raw.text(&t::STOP_FILE).map(PathBuf::from);
     let ramp = Duration::from_secs(raw.number(&t::RAMP_TIME, 0..=MAX_RAMP_SECS, " seconds"));
     let seed = raw.is_set(&t::SEED).then(|| raw.number(&t::SEED, 0..=u64::MAX, ""));
@@ -135,6 +155,7 @@ pub(crate) fn read_run(raw: &mut Raw) -> Option<RunSettings> {
         agents,
         guards,
         probes,
+        stop_alarms,
         stop_file,
         report_to,
         metrics,

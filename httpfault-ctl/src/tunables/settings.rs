@@ -48,6 +48,8 @@ pub(crate) struct PolicyScope {
     pub(crate) instance_tags: BTreeMap<String, String>,
     /// SSM_DOCUMENT, in place of AWS-RunShellScript.
     pub(crate) document: Option<String>,
+    /// Whether STOP_ALARMS will be read.
+    pub(crate) alarms: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,6 +133,8 @@ pub(crate) struct RunSettings {
     pub(crate) agents: Agents,
     pub(crate) guards: Guards,
     pub(crate) probes: Vec<Probe>,
+    /// CloudWatch alarms, by name; one in ALARM ends the run.
+    pub(crate) stop_alarms: Vec<String>,
     /// Its appearing ends the run.
     pub(crate) stop_file: Option<PathBuf>,
     pub(crate) report_to: ReportTo,

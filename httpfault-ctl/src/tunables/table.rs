@@ -110,6 +110,7 @@ tunables! {
     PROBE_STOP_AFTER = one("PROBE_STOP_AFTER", "probe-stop-after", Value, "", "So many failures in a row while the fault may be on end the run");
     PROBE_INSECURE_SKIP_VERIFY = one("PROBE_INSECURE_SKIP_VERIFY", "probe-insecure-skip-verify", Switch, "false", "Take any certificate of an https:// URL");
     PROBES_FILE = one("PROBES_FILE", "probes-file", Value, "", "JSON file with several probes");
+    STOP_ALARMS = one("STOP_ALARMS", "stop-alarms", CommaList, "", "CloudWatch alarms, by name: one in ALARM ends the run, and none may be in it before");
     STOP_FILE = one("STOP_FILE", "stop-file", Value, "", "The run ends when this file appears, and does not begin while it is there");
 
     INSTALL_DEPENDENCIES = alias(&["INSTALL_DEPENDENCY"], one("INSTALL_DEPENDENCIES", "install-dependencies", Switch, "true", "Bring the agent to hosts that lack it"));
@@ -169,7 +170,7 @@ pub(crate) fn access() -> Vec<&'static Tunable> {
 
 /// What `policy` takes: what makes it narrower.
 pub(crate) fn policy() -> Vec<&'static Tunable> {
-    vec![&CLUSTER_NAME, &REGION, &INSTANCE_TAG, &SSM_DOCUMENT]
+    vec![&CLUSTER_NAME, &REGION, &INSTANCE_TAG, &SSM_DOCUMENT, &STOP_ALARMS]
 }
 
 /// What `document` takes: which agents, where, as whom.

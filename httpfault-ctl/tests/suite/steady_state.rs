@@ -48,7 +48,7 @@ fn probes(site: &Site, probes: &Value) -> String {
 
 fn run_with(site: &Site, file: &Value) -> Finished {
     let mut ctl = site.on_service("run");
-    finish(ctl.env("PROBES_FILE", probes(site, file)).env("TOTAL_CHAOS_DURATION", "5").env("RAMP_TIME", "1"))
+    finish(ctl.env("PROBES_FILE", probes(site, file)).env("TOTAL_CHAOS_DURATION", "10").env("RAMP_TIME", "1"))
 }
 
 fn probe<'a>(report: &'a Value, name: &str) -> &'a Value {
@@ -208,8 +208,9 @@ fn method_headers_bodies_and_criteria_are_those_of_the_file() {
     let url = format!("http://shop:p%40ss@{}/orders?dry=1", application.address);
     let file = json!([
         {"name": "order", "url": url, "method": "post", "request_body": "{}", "content_type": "application/json",
-         "headers": ["X-Dry: yes"], "status": "== 201", "body": "\"order\"", "timeout": "10s", "interval": "200ms"},
-        {"name": "head", "url": application.url("/"), "method": "HEAD", "status": "oneOf 200,204"},
+         "headers": ["X-Dry: yes"], "status": "== 201", "body": "\"order\"", "timeout": "10s", "interval": "200ms",
+         "during": "either"},
+        {"name": "head", "url": application.url("/"), "method": "HEAD", "status": "oneOf 200,204", "during": "either"},
         {"name": "gone", "url": application.url("/gone"), "status": ">= 400", "during": "either", "body": "nothing"},
     ]);
     let plan = finish(site.on_service("plan").env("PROBES_FILE", probes(&site, &file))).exits(0);
@@ -217,7 +218,7 @@ fn method_headers_bodies_and_criteria_are_those_of_the_file() {
     assert_eq!(
         plan.json()["probes"][0],
         format!(
-            "probe order: POST http://{address}/orders, status == 201, body contains \"\\\"order\\\"\"; has to hold while \
+            "probe order: POST http://{address}/orders, status == 201, body contains \"\\\"order\\\"\"; may fail while \
              the fault is on"
         )
     );

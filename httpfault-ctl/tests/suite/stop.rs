@@ -1,11 +1,11 @@
 //! What ends a run early: it says by what, ends with 2, and everything is taken off and proved.
 
-use httpfault_simulator::World;
+use httpfault_simulator::{Alarm, AlarmState, Policy, User, World};
 use serde_json::{Value, json};
 
 use crate::{
     application::{Application, faulted},
-    support::{Site, finish, host, start},
+    support::{Site, bare, finish, host, start},
 };
 
 /// A run that would go on for ten minutes.
@@ -72,4 +72,77 @@ fn one_when_it_was_stopped_before_the_fault_was_on() {
     let done = run.ended().exits(1).says("stopped before the fault was on, nothing left behind");
     assert_eq!(done.json()["stopped"]["by"], "file");
     assert!(site.commands("inject").is_empty() && site.commands("remove").is_empty());
+}
+
+/// An alarm on a metric and one on others, both OK.
+fn alarmed() -> Site {
+    Site::new(World::fleet(2, 1).alarm(Alarm::new("errors, 5xx")).alarm(Alarm::new("all").composite()))
+}
+
+const BOTH: &str = "[\"errors, 5xx\", \"all\"]";
+
+#[test]
+fn an_alarm_ends_the_run() {
+    for name in ["errors, 5xx", "all"] {
+        let site = alarmed();
+        let run = start(long(&site).env("STOP_ALARMS", BOTH));
+        site.await_on(2);
+        site.simulator.edit(|world| world.set_alarm(name, AlarmState::Alarm));
+        let done = run.ended().exits(2).says(&format!("the run is stopped: alarm {name} is in ALARM"));
+        assert_stopped(&site, &done.json(), "alarm", "Threshold Crossed: 1 datapoint [42.0]");
+    }
+}
+
+/// What can't be seen any more can't stop the run: that stops it.
+#[test]
+fn alarms_that_can_not_be_read_any_more_end_the_run() {
+    let site = alarmed();
+    let run = start(long(&site).env("STOP_ALARMS", BOTH));
+    site.await_on(2);
+    site.simulator.faults(|faults| faults.deny("DescribeAlarms"));
+    let done = run.ended().exits(2).says("AWS denied cloudwatch:DescribeAlarms");
+    assert_stopped(&site, &done.json(), "alarm", "STOP_ALARMS can no longer be read");
+
+    let site = alarmed();
+    let run = start(long(&site).env("STOP_ALARMS", BOTH));
+    site.await_on(2);
+    site.simulator.edit(|world| world.alarms.truncate(1));
+    let done = run.ended().exits(2);
+    assert_stopped(&site, &done.json(), "alarm", "alarm all no longer exists");
+}
+
+#[test]
+fn alarms_that_are_on_already_and_unknown_ones_are_refused() {
+    let site = alarmed();
+    site.simulator.edit(|world| world.set_alarm("all", AlarmState::Alarm));
+    for command in ["plan", "run"] {
+        finish(site.on_service(command).env("STOP_ALARMS", "[\"errors, 5xx\", \"all\", \"absent\"]"))
+            .exits(1)
+            .says("STOP_ALARMS all: it is in ALARM already: Threshold Crossed")
+            .says("STOP_ALARMS absent: there is no such alarm in this region and account; correct its name");
+    }
+    assert_eq!(site.simulator.count("SendCommand"), 0);
+    finish(site.on_service("run").env("STOP_ALARMS", "arn:aws:cloudwatch:x:1:alarm:all"))
+        .exits(64)
+        .says("names of alarms in REGION, not ARNs");
+    // An alarm that can't be told is not on.
+    site.simulator.edit(|world| {
+        world.set_alarm("all", AlarmState::InsufficientData);
+    });
+    let before = site.simulator.calls().len();
+    let plan = finish(site.on_service("plan").env("STOP_ALARMS", "all")).exits(0).json();
+    assert_eq!(plan["api_calls"]["resolve"], site.simulator.calls().len() - before);
+    finish(site.on_service("run").env("STOP_ALARMS", "all")).exits(0);
+}
+
+#[test]
+fn the_policy_has_the_right_where_alarms_are_read() {
+    let policy = |more: &[(&str, &str)]| finish(bare("policy").envs(more.iter().copied())).exits(0).stdout;
+    let right = "cloudwatch:DescribeAlarms";
+    assert!(!policy(&[]).contains(right) && policy(&[("STOP_ALARMS", "all")]).contains(right));
+    let user = User::new("chaos", "AKIDCHAOS0000000000A", "secret");
+    let allowed =
+        user.policy(Policy::parse(&policy(&[("STOP_ALARMS", "all"), ("CLUSTER_NAME", "shop")])).unwrap());
+    let site = Site::new(World::fleet(1, 1).alarm(Alarm::new("all").composite()).user(allowed));
+    finish(site.on_service("run").env("STOP_ALARMS", "all")).exits(0);
 }

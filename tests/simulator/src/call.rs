@@ -8,7 +8,7 @@ use serde_json::Value;
 /// One request to an API, in the order of arrival.
 #[derive(Clone, Debug)]
 pub struct Call {
-    /// `ecs`, `ssm`, `sts`, `ecr` or `s3`.
+    /// `ecs`, `ssm`, `sts`, `cloudwatch`, `ecr` or `s3`.
     pub service: &'static str,
     /// Such as `SendCommand`.
     pub action: String,

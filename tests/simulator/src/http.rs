@@ -1,7 +1,8 @@
 //! The server: one port for all services. A request is told apart by `X-Amz-Target` (ECS, SSM), by the form field
-//! `Action` (STS) or by its path (credential endpoints).
+//! `Action` (STS) or by its path (CloudWatch, credential endpoints).
 
 mod api;
+mod cbor;
 mod credentials;
 mod error;
 mod reply;

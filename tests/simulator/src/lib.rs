@@ -1,5 +1,5 @@
-//! The part of AWS that `httpfault-ctl` talks to, on a loopback port: ECS, Systems Manager Run Command, STS, and two
-//! endpoints that hand out credentials. It serves the tests and the demonstration.
+//! The part of AWS that `httpfault-ctl` talks to, on a loopback port: ECS, Systems Manager Run Command, CloudWatch alarms,
+//! STS, and two endpoints that hand out credentials. It serves the tests and the demonstration.
 //!
 //! ```no_run
 //! use httpfault_simulator::{Cluster, Container, ContainerInstance, ManagedInstance, Service, Simulator, Task, World};
@@ -37,6 +37,7 @@ mod call;
 mod faults;
 mod state;
 
+mod cloudwatch;
 mod ecr;
 mod ecs;
 mod http;
@@ -63,8 +64,8 @@ pub use ssm::{
 pub use world_file::{WorldFileError, read_world};
 
 pub use world::{
-    Arch, Cluster, Container, ContainerInstance, HostSetup, LaunchType, LoadBalancer, ManagedInstance,
-    NetworkMode, PingStatus, Platform, Port, Service, Task, TaskStatus, World,
+    Alarm, AlarmKind, AlarmState, Arch, Cluster, Container, ContainerInstance, HostSetup, LaunchType,
+    LoadBalancer, ManagedInstance, NetworkMode, PingStatus, Platform, Port, Service, Task, TaskStatus, World,
 };
 
 /// Tests unwrap the errors of this crate, and `unwrap` prints `Debug`: it has to say what went wrong and what to do.

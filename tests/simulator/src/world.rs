@@ -1,6 +1,7 @@
 //! What exists in the simulated account. A test builds it, hands it to
 //! [`Simulator::start`](crate::Simulator::start) and may change it while the simulator runs.
 
+mod alarm;
 mod cluster;
 mod instance;
 mod managed;
@@ -9,6 +10,7 @@ mod task;
 
 use serde::{Deserialize, Serialize};
 
+pub use alarm::{Alarm, AlarmKind, AlarmState};
 pub use cluster::Cluster;
 pub use instance::{Arch, ContainerInstance};
 pub use managed::{HostSetup, ManagedInstance, PingStatus, Platform};
@@ -42,6 +44,8 @@ pub struct World {
     /// Buckets that take objects.
     #[serde(default)]
     pub buckets: Vec<String>,
+    /// Alarms of CloudWatch.
+    pub alarms: Vec<Alarm>,
 }
 
 impl Default for World {
@@ -56,6 +60,7 @@ impl Default for World {
             documents: Vec::new(),
             objects: Vec::new(),
             buckets: Vec::new(),
+            alarms: Vec::new(),
         }
     }
 }
@@ -95,6 +100,12 @@ impl World {
     /// Registers an instance with Systems Manager.
     pub fn managed(mut self, instance: ManagedInstance) -> Self {
         self.managed_instances.push(instance);
+        self
+    }
+
+    /// Adds an alarm.
+    pub fn alarm(mut self, alarm: Alarm) -> Self {
+        self.alarms.push(alarm);
         self
     }
 
@@ -138,6 +149,12 @@ impl World {
     /// The same, to look at.
     pub fn managed_instance(&self, id: &str) -> Option<&ManagedInstance> {
         self.managed_instances.iter().find(|instance| instance.id == id)
+    }
+
+    /// Brings an alarm to a state; false if there is none of this name.
+    pub fn set_alarm(&mut self, name: &str, state: AlarmState) -> bool {
+        let alarm = self.alarms.iter_mut().find(|alarm| alarm.name == name);
+        alarm.map(|alarm| alarm.state = state).is_some()
     }
 
     /// Sets the SSM ping status; false if the instance is not managed.

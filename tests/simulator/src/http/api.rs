@@ -15,12 +15,12 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::reply::{self, Reply};
-use super::{ApiError, Dropped, header};
+use super::{ApiError, Dropped, cbor, header};
 use crate::call::{Call, Outcome};
 use crate::faults::AfterCall;
 use crate::identity::{Decision, Principal, SignatureProblem, Signed};
 use crate::state::{Shared, State};
-use crate::{ecr, ecs, ssm, sts};
+use crate::{cloudwatch, ecr, ecs, ssm, sts};
 
 /// What a handler works with.
 pub(crate) struct Context<'a> {
@@ -89,6 +89,10 @@ fn name(head: &Parts, body: &Bytes) -> Option<Named> {
             .map_err(|problem| ApiError::new("SerializationException", problem.to_string()));
         return Some((service, action.to_owned(), request));
     }
+    if let Some((service, action)) = cbor::operation(head) {
+        let service = (service == "GraniteServiceVersion20100801").then_some("cloudwatch")?;
+        return Some((service, action.to_owned(), cbor::request(body)));
+    }
     let fields: BTreeMap<String, String> = serde_urlencoded::from_bytes(body).ok()?;
     let action = fields.get("Action")?.clone();
     let request = serde_json::to_value(fields).ok()?;
@@ -144,6 +148,7 @@ fn perform(
         match service {
             "ecs" => ecs::dispatch(&mut context, action, request).map(Reply::Json),
             "ssm" => ssm::dispatch(&mut context, action, request).map(Reply::Json),
+            "cloudwatch" => cloudwatch::dispatch(&mut context, action, request).map(Reply::Cbor),
             "ecr" => ecr::dispatch(&mut context, action).map(Reply::Json),
             _ => sts::dispatch(&mut context, action, request).map(Reply::Xml),
         }
@@ -168,6 +173,8 @@ fn authenticate(state: &State, head: &Parts, body: &Bytes, service: &str) -> Res
         }
     };
     let signed = Signed::read(&head.headers).map_err(signature)?;
+    // CloudWatch signs by the name that it had first.
+    let service = if service == "cloudwatch" { "monitoring" } else { service };
     if signed.region != state.world.region || signed.service != service {
         let scope = format!(
             "Credential should be scoped to a valid region and service: '{}/{}' is not '{}/{service}'",

@@ -1,4 +1,4 @@
-//! Answers on the wire: JSON 1.1 for ECS and SSM, XML for STS.
+//! Answers on the wire: JSON 1.1 for ECS and SSM, CBOR for CloudWatch, XML for STS.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -6,7 +6,7 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{ApiError, response};
+use super::{ApiError, cbor, response};
 
 const JSON: &str = "application/x-amz-json-1.1";
 const XML: &str = "text/xml";
@@ -15,6 +15,7 @@ const XML: &str = "text/xml";
 #[derive(Debug)]
 pub(crate) enum Reply {
     Json(Value),
+    Cbor(Value),
     Xml(String),
 }
 
@@ -40,6 +41,7 @@ struct XmlError<'a> {
 pub(super) fn success(reply: Reply) -> Response<Full<Bytes>> {
     match reply {
         Reply::Json(value) => response(StatusCode::OK, JSON, Bytes::from(value.to_string())),
+        Reply::Cbor(value) => cbor::answer(StatusCode::OK, value),
         Reply::Xml(text) => response(StatusCode::OK, XML, Bytes::from(text)),
     }
 }
@@ -49,6 +51,9 @@ pub(super) fn failure(service: &str, error: &ApiError) -> Response<Full<Bytes>> 
         return xml_failure(error);
     }
     let body = json!({ "__type": error.code, "message": error.message });
+    if service == "cloudwatch" {
+        return cbor::answer(error.status, body);
+    }
     response(error.status, JSON, Bytes::from(body.to_string()))
 }
 

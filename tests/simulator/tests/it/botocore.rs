@@ -4,7 +4,9 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::Stdio;
 
 use crate::support::{python, stdout_of};
-use httpfault_simulator::{Execution, Finished, ManagedInstance, Role, Service, Simulator, StubCall, World};
+use httpfault_simulator::{
+    Alarm, AlarmState, Execution, Finished, ManagedInstance, Role, Service, Simulator, StubCall, World,
+};
 
 fn role() -> Role {
     Role::new("chaos").external_id("partner").web_identity_token("web-identity-token")
@@ -20,6 +22,9 @@ fn large_world() -> World {
     shop.tasks.iter_mut().for_each(|task| *task = task.clone().tag("chaos", "allowed"));
     shop.services
         .extend((2..25).map(|number| Service::new(&format!("service-{number}")).capacity_provider("spot")));
+    world.alarms.extend((0..60).map(|number| Alarm::new(&format!("alarm-{number}"))));
+    world.alarms.push(Alarm::new("all").composite());
+    world.set_alarm("alarm-7", AlarmState::Alarm);
     world
 }
 
@@ -34,8 +39,9 @@ async fn shell(call: StubCall) -> Finished {
 fn every_answer_conforms_to_the_service_model() {
     let simulator = Simulator::builder(large_world()).execution(Execution::stub(shell)).start().unwrap();
     let operations = stdout_of(&mut python("conformance.py", simulator.env()));
-    // CancelCommand's output has no members, but botocore has a shape for it: 8 of ECS, 6 of SSM, 3 of STS.
-    assert_eq!(operations.trim(), "17");
+    // CancelCommand's output has no members, but botocore has a shape for it: 8 of ECS, 6 of SSM, 3 of STS, 1
+    // of CloudWatch.
+    assert_eq!(operations.trim(), "18");
 }
 
 #[test]
@@ -43,7 +49,7 @@ fn errors_become_botocore_exceptions() {
     let world = World::fleet(1, 1).role(role()).managed(ManagedInstance::windows("i-000000000000000ff"));
     let simulator = Simulator::builder(world).execution(Execution::stub(shell)).start().unwrap();
     let calls = stdout_of(&mut python("errors.py", simulator.env()));
-    assert_eq!(calls.trim(), "33");
+    assert_eq!(calls.trim(), "35");
 }
 
 #[test]

@@ -7,6 +7,7 @@ import model
 HOSTS, TASKS, SERVICES = 120, 2, 25
 
 ecs, ssm, sts = (model.watch(boto3.client(name)) for name in ("ecs", "ssm", "sts"))
+cloudwatch = model.watch(model.cbor_client("cloudwatch"))
 
 
 def pages(client, operation, key, **arguments):
@@ -84,6 +85,18 @@ def check_ssm():
     assert ssm.list_commands(CommandId=command)["Commands"][0]["Comment"] == "conformance"
 
 
+def check_cloudwatch():
+    count, alarms = pages(cloudwatch, "describe_alarms", "MetricAlarms")
+    assert (count, len(alarms)) == (2, 60), "fifty alarms a page"
+    kinds = ["MetricAlarm", "CompositeAlarm"]
+    found = cloudwatch.describe_alarms(AlarmNames=["alarm-7", "all", "absent"], AlarmTypes=kinds)
+    assert [one["StateValue"] for one in found["MetricAlarms"]] == ["ALARM"]
+    assert [one["AlarmName"] for one in found["CompositeAlarms"]] == ["all"]
+    assert found["MetricAlarms"][0]["StateUpdatedTimestamp"].year > 2000
+    assert not cloudwatch.describe_alarms(AlarmNames=["all"])["CompositeAlarms"], "only when they are asked for"
+    assert len(cloudwatch.describe_alarms(StateValue="ALARM")["MetricAlarms"]) == 1
+
+
 def check_sts():
     assert sts.get_caller_identity()["Arn"].endswith(":user/administrator")
     role = "arn:aws:iam::123456789012:role/chaos"
@@ -107,6 +120,7 @@ def check_the_checker():
 check_the_checker()
 check_ecs()
 check_ssm()
+check_cloudwatch()
 check_sts()
 assert not model.problems, "\n".join(sorted(set(model.problems)))
 print(len(model.checked))

@@ -4,8 +4,11 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+import model
+
 config = Config(retries={"total_max_attempts": 1})
 ecs, ssm, sts = (boto3.client(name, config=config) for name in ("ecs", "ssm", "sts"))
+cloudwatch = model.cbor_client("cloudwatch", config=config)
 HOST, WINDOWS = "i-00000000000000000", "i-000000000000000ff"
 ABSENT = "00000000-0000-0000-0000-000000000000"
 
@@ -32,6 +35,8 @@ expected = [
     (ecs.exceptions.InvalidParameterException, lambda: ecs.describe_services(cluster="shop", services=["s"] * 11)),
     (ecs.exceptions.InvalidParameterException, lambda: ecs.list_tasks(cluster="shop", nextToken="made up")),
     (ecs.exceptions.ClientException, lambda: ecs.describe_task_definition(taskDefinition="absent")),
+    (cloudwatch.exceptions.InvalidNextToken, lambda: cloudwatch.describe_alarms(NextToken="made up")),
+    ("ValidationException", lambda: cloudwatch.describe_alarms(AlarmNames=["a"] * 101)),
     (ssm.exceptions.InvalidInstanceId, send(InstanceIds=[HOST, "i-0aaaaaaaaaaaaaaaa"])),
     (ssm.exceptions.DuplicateInstanceId, send(InstanceIds=[HOST, HOST])),
     (ssm.exceptions.InvalidDocument, send(DocumentName="AWS-RunNothing")),

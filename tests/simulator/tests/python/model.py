@@ -1,12 +1,28 @@
 """Checks answers against botocore's service models (service-2.json): no member that the model does not have, types,
 required members, enums, lengths and patterns. botocore itself ignores most of that when it parses."""
 
+import datetime
 import json
 import re
 import xml.etree.ElementTree as ElementTree
 
+import boto3
+import botocore.model
+from botocore.parsers import RpcV2CBORParser
+
+CBOR = "smithy-rpc-v2-cbor"
 problems = []
 checked = set()
+
+
+def cbor_client(name, **arguments):
+    """A client of a service with several protocols that speaks the one of the Rust SDK, not botocore's first choice."""
+    usual = botocore.model.PRIORITY_ORDERED_SUPPORTED_PROTOCOLS
+    botocore.model.PRIORITY_ORDERED_SUPPORTED_PROTOCOLS = (CBOR, *usual)
+    client = boto3.client(name, **arguments)
+    assert client.meta.service_model.resolved_protocol == CBOR
+    botocore.model.PRIORITY_ORDERED_SUPPORTED_PROTOCOLS = usual
+    return client
 
 
 def watch(client):
@@ -18,7 +34,11 @@ def watch(client):
             return
         checked.add(f"{service.service_name}:{operation_model.name}")
         body = response_dict["body"]
-        if service.metadata["protocols"][0] == "query" or service.metadata["protocol"] == "query":
+        if service.resolved_protocol == CBOR:
+            parser = RpcV2CBORParser()
+            value = parser.parse_data_item(parser.get_peekable_stream_from_bytes(body))
+            check_json(operation_model.name, operation_model.output_shape, value)
+        elif service.metadata["protocols"][0] == "query" or service.metadata["protocol"] == "query":
             value = ElementTree.fromstring(body)
             check_query(operation_model, value)
         else:
@@ -86,7 +106,7 @@ TYPES = {
     "boolean": bool,
     "double": (int, float),
     "float": (int, float),
-    "timestamp": (int, float),
+    "timestamp": (int, float, datetime.datetime),
 }
 
 
