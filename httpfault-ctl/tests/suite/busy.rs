@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use httpfault_simulator::{Occupied, World};
 use nix::sys::signal::Signal;
 
-use crate::support::{PATIENCE, Running, Site, finish, host, start};
+use crate::support::{PATIENCE, Running, STUB, Site, finish, host, start};
 
 fn harsh(world: World) -> Site {
     let site = Site::harsh(world);
@@ -100,6 +100,18 @@ fn the_time_left_is_what_the_hosts_have() {
     assert!(done.stderr.contains(" s left"), "{done}");
     // To see it on takes more than a second: the first look waits for 0.6 s, its answer for as long.
     assert!(!done.stderr.contains(" 4 s left") && !done.stderr.contains(" 3 s left"), "{done}");
+}
+
+/// The fault's own command ends first.
+#[test]
+fn a_look_that_is_answered_after_the_end_has_seen_the_fault() {
+    let site = harsh(World::fleet(1, 1));
+    let look = "    printf ']}\\n'\n    ;;\nremove)";
+    assert!(STUB.contains(look));
+    site.agent(&STUB.replace(look, "    printf ']}\\n'\n    sleep 6\n    ;;\nremove)"));
+    site.install();
+    let done = finish(&mut site.on_service("run")).exits(0);
+    assert_eq!(done.json()["tasks"][0]["verified_on"], true, "{done}");
 }
 
 #[test]
