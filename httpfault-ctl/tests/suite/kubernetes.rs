@@ -14,13 +14,11 @@ use std::{
 use http_body_util::{BodyExt, Full};
 use hyper::{Method, Request, Response, body::Bytes, body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
-use rustls::{
-    ServerConfig,
-    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
-};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::oneshot};
 use tokio_rustls::TlsAcceptor;
+
+use crate::tls;
 
 use crate::deployed::yaml;
 
@@ -52,19 +50,11 @@ struct Cluster {
 
 impl Kubernetes {
     pub(crate) fn start(files: &Path) -> Self {
-        let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        let (tls, pem) = tls::acceptor(&["127.0.0.1"]);
         let directory = files.join("serviceaccount");
         fs::create_dir(&directory).unwrap();
         fs::write(directory.join("token"), format!("{TOKEN}\n")).unwrap();
-        fs::write(directory.join("ca.crt"), own.cert.pem()).unwrap();
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(own.signing_key.serialize_der()));
-        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![own.cert.der().clone()], key)
-            .unwrap();
-        let tls = TlsAcceptor::from(Arc::new(config));
+        fs::write(directory.join("ca.crt"), pem).unwrap();
         let cluster = Arc::new(Mutex::new(Cluster { rights: rights(), ..Cluster::default() }));
         let (stop, stopped) = oneshot::channel();
         let (bound, port) = std::sync::mpsc::channel();

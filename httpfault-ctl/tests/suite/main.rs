@@ -28,6 +28,7 @@ mod rights;
 mod steady_state;
 mod stop;
 mod support;
+mod tls;
 mod trace;
 mod tunables;
 mod tunnel;

@@ -8,16 +8,14 @@ use std::{
     thread::JoinHandle,
 };
 
-use rustls::{
-    ServerConfig,
-    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
-};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, copy_bidirectional},
     net::{TcpListener, TcpStream},
     sync::oneshot,
 };
 use tokio_rustls::TlsAcceptor;
+
+use crate::tls;
 
 pub(crate) struct Tunnel {
     address: SocketAddr,
@@ -32,18 +30,9 @@ impl Tunnel {
     /// A proxy whose every connection ends at `simulator`.
     pub(crate) fn to(simulator: &str, names: &[&str], files: &Path) -> Self {
         let simulator: SocketAddr = simulator.trim_start_matches("http://").parse().unwrap();
-        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let own = rcgen::generate_simple_self_signed(names).unwrap();
+        let (tls, pem) = tls::acceptor(names);
         let ca = files.join("ca.pem");
-        std::fs::write(&ca, own.cert.pem()).unwrap();
-        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(own.signing_key.serialize_der()));
-        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![own.cert.der().clone()], key)
-            .unwrap();
-        let tls = TlsAcceptor::from(Arc::new(config));
+        std::fs::write(&ca, pem).unwrap();
         let asked = Arc::new(Mutex::new(Vec::new()));
         let (stop, stopped) = oneshot::channel();
         let (bound, address) = std::sync::mpsc::channel();
