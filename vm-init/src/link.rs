@@ -11,6 +11,8 @@ use rtnetlink::{
 
 use crate::netns::Netns;
 
+const LOOPBACK: &str = "lo";
+
 /// One end of a cable.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct End<'a> {
@@ -35,6 +37,14 @@ pub(crate) fn connect(left: End<'_>, right: End<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Sets the loopback interface up.
+pub(crate) fn loopback_up(netns: &Netns) -> Result<()> {
+    let set_up = async |links: Handle| {
+        links.link().set(LinkUnspec::new_with_name(LOOPBACK).up().build()).execute().await
+    };
+    ask(netns, set_up).context("setting the loopback interface up")
+}
+
 fn up(end: &End<'_>) -> Result<()> {
     let End { netns, interface, addresses } = *end;
     let index = netns.run(|| Ok(if_nametoindex(interface)?))?;
@@ -45,11 +55,9 @@ fn up(end: &End<'_>) -> Result<()> {
             add.message_mut().attributes.push(AddressAttribute::Flags(AddressFlags::Nodad));
             add.execute().await?;
         }
-        for name in ["lo", interface] {
-            links.link().set(LinkUnspec::new_with_name(name).up().build()).execute().await?;
-        }
-        Ok(())
-    })
+        links.link().set(LinkUnspec::new_with_name(interface).up().build()).execute().await
+    })?;
+    loopback_up(netns)
 }
 
 /// One exchange with rtnetlink, in a namespace.

@@ -16,7 +16,7 @@ use nix::{
     sys::reboot::{RebootMode, reboot},
 };
 
-use crate::finding::Host;
+use crate::{finding::Host, link, netns::Netns};
 
 /// A file system: its type, where, and its data.
 type Mount = (&'static str, &'static str, Option<&'static str>);
@@ -31,7 +31,7 @@ const UNIFIED: Mount = ("cgroup2", "/sys/fs/cgroup", None);
 /// As systemd does on a host with version 1 alone: a hierarchy with a name and no controller.
 const LEGACY: Mount = ("cgroup", "/sys/fs/cgroup", Some("none,name=systemd"));
 
-/// Mounts what every distribution mounts, and loads the modules of the image.
+/// Mounts what every distribution mounts, loads the modules of the image, and sets the loopback interface up.
 pub(crate) fn prepare(host: Host) -> Result<()> {
     let groups = if host == Host::LegacyCgroups { LEGACY } else { UNIFIED };
     for (kind, at, data) in ALWAYS.into_iter().chain([groups]) {
@@ -44,7 +44,7 @@ pub(crate) fn prepare(host: Host) -> Result<()> {
         finit_module(&file, c"", ModuleInitFlags::empty())
             .with_context(|| format!("loading the module {}", module.display()))?;
     }
-    Ok(())
+    link::loopback_up(&Netns::own()?)
 }
 
 /// Runs a program of the image to its end, as on a host.

@@ -21,6 +21,12 @@ impl Netns {
         Ok(Self { file })
     }
 
+    /// That of this process.
+    pub(crate) fn own() -> Result<Self> {
+        let file = File::open("/proc/self/ns/net").context("opening this process's network namespace")?;
+        Ok(Self { file })
+    }
+
     /// Runs `work` on a thread that has entered the namespace. Sockets and processes made there stay there.
     pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         on_thread(|| {
