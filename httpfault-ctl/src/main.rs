@@ -21,6 +21,7 @@ mod stop;
 mod trace;
 mod tunables;
 mod verify;
+mod web;
 
 use std::process::ExitCode;
 

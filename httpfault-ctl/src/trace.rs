@@ -1,22 +1,20 @@
 //! The run as spans of OpenTelemetry: itself, and the fault on each task. Sent once, at the end, as JSON over HTTP (OTLP 1.x,
 //! `ExportTraceServiceRequest`), which needs no crate beside the client and serde_json.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use http_body_util::Full;
 use httpfault_common::contract::Exit;
 use hyper::{Request, body::Bytes, header};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnectorBuilder};
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use jiff::Timestamp;
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use crate::{
     report::{RunReport, TaskReport},
     tunables::Trace,
+    web::{self, Trust},
 };
 
 /// For all of it: the run is over, and somebody may be waiting for the program.
@@ -31,21 +29,11 @@ pub(crate) async fn send(trace: &Trace, report: &RunReport) -> anyhow::Result<()
     let what = || format!("sending spans to {}", trace.endpoint);
     let request = Request::post(trace.endpoint.clone())
         .header(header::CONTENT_TYPE, "application/json")
-        .header(header::USER_AGENT, concat!("httpfault-ctl/", env!("CARGO_PKG_VERSION")))
+        .header(header::USER_AGENT, web::USER_AGENT)
         .body(Full::new(Bytes::from(spans(trace, report).to_string())))
         .with_context(what)?;
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .with_context(what)?;
-    let config = match trace.endpoint.scheme_str() {
-        Some("https") => config.with_native_roots().with_context(what)?,
-        // No certificate will be looked at.
-        _ => config.with_root_certificates(RootCertStore::empty()),
-    };
-    let config = config.with_no_client_auth();
-    let connector =
-        HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
-    let client = Client::builder(TokioExecutor::new()).build(connector);
+    let trust = if trace.endpoint.scheme_str() == Some("https") { Trust::Host } else { Trust::Nobody };
+    let client = web::client(trust, |_| {}).with_context(what)?;
     let answer = timeout(LIMIT, client.request(request)).await.with_context(what)?.with_context(what)?;
     if !answer.status().is_success() {
         bail!(

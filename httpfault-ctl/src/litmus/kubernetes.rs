@@ -4,24 +4,19 @@
 use std::{
     fmt,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request, body::Bytes, header};
-use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
 use rustls::{
-    ClientConfig, RootCertStore,
-    crypto::ring,
+    RootCertStore,
     pki_types::{CertificateDer, pem::PemObject},
 };
 use serde_json::Value;
 use tokio::time::timeout;
+
+use crate::web::{self, Trust, WebClient, causes};
 
 /// One call. An abort has 30 s for everything.
 const CALL: Duration = Duration::from_secs(5);
@@ -32,7 +27,7 @@ const OBJECT_BYTES: usize = 4 * 1024 * 1024;
 pub(super) struct Kubernetes {
     server: String,
     token: PathBuf,
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: WebClient,
 }
 
 /// Why Litmus' objects can't be read or written.
@@ -86,18 +81,8 @@ impl Kubernetes {
             let certificate = certificate.map_err(|error| unreadable(&error))?;
             roots.add(certificate).map_err(|error| unreadable(&error))?;
         }
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|error| unreadable(&error))?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(config).https_only().enable_http1().build();
-        Ok(Self {
-            server: format!("https://{host}:{port}"),
-            token: directory.join("token"),
-            client: Client::builder(TokioExecutor::new()).build(connector),
-        })
+        let client = web::client(Trust::Roots(roots), |_| {}).map_err(|error| unreadable(&error))?;
+        Ok(Self { server: format!("https://{host}:{port}"), token: directory.join("token"), client })
     }
 
     pub(super) async fn get(&self, path: &str) -> Result<Value, KubernetesError> {
@@ -136,7 +121,7 @@ impl Kubernetes {
             .header(header::AUTHORIZATION, format!("Bearer {}", token.trim()))
             .header(header::ACCEPT, "application/json")
             .header(header::CONTENT_TYPE, "application/json")
-            .header(header::USER_AGENT, concat!("httpfault-ctl/", env!("CARGO_PKG_VERSION")))
+            .header(header::USER_AGENT, web::USER_AGENT)
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| failed(error.to_string()))?;
         let exchange = async {
@@ -162,15 +147,4 @@ impl fmt::Debug for Kubernetes {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.debug_struct("Kubernetes").field("server", &self.server).finish_non_exhaustive()
     }
-}
-
-/// The client's own text says only that it failed.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
-        source = cause.source();
-    }
-    text
 }

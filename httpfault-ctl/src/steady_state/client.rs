@@ -8,20 +8,18 @@ use hyper::{
     body::{Bytes, Incoming},
     header,
 };
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::{Client as Pool, connect::HttpConnector},
-    rt::TokioExecutor,
-};
 use rustls::{
-    ClientConfig, DigitallySignedStruct, Error, SignatureScheme,
+    DigitallySignedStruct, Error, SignatureScheme,
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature},
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
 use tokio::time::timeout;
 
-use crate::tunables::{Method, Probe};
+use crate::{
+    tunables::{Method, Probe},
+    web::{self, Trust, WebClient, causes},
+};
 
 /// Most of a body that is looked at, bytes.
 const BODY_BYTES: usize = 1024 * 1024;
@@ -30,7 +28,7 @@ const REASON_CHARS: usize = 200;
 
 /// Sends one probe's requests.
 pub(super) struct Client {
-    pool: Pool<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    web: WebClient,
 }
 
 /// What came back.
@@ -44,22 +42,15 @@ pub(super) struct Answer {
 impl Client {
     /// The roots of https:// are those that AWS is reached with.
     pub(super) fn new(probe: &Probe) -> io::Result<Self> {
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(io::Error::other)?;
-        let config = match (probe.url.is_https(), probe.skip_verify) {
-            (true, true) => config
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(NotVerified(ring::default_provider())))
-                .with_no_client_auth(),
-            (true, false) => config.with_native_roots()?.with_no_client_auth(),
-            // No certificate will be looked at.
-            (false, _) => config.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth(),
+        let trust = match (probe.url.is_https(), probe.skip_verify) {
+            (true, true) => Trust::Verifier(Arc::new(NotVerified(ring::default_provider()))),
+            (true, false) => Trust::Host,
+            (false, _) => Trust::Nobody,
         };
-        let connector =
-            HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().build();
-        let pool = Pool::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build(connector);
-        Ok(Self { pool })
+        let web = web::client(trust, |pool| {
+            pool.pool_max_idle_per_host(0);
+        })?;
+        Ok(Self { web })
     }
 
     /// Sends the request once and judges its answer.
@@ -73,7 +64,7 @@ impl Client {
 
     async fn exchange(&self, probe: &Probe) -> Result<Answer, String> {
         let request = request(probe).map_err(|error| error.to_string())?;
-        let response = self.pool.request(request).await.map_err(|error| causes(&error))?;
+        let response = self.web.request(request).await.map_err(|error| causes(&error))?;
         let status = response.status().as_u16();
         let error = match &probe.body {
             Some(wanted) => lacks(response, wanted).await,
@@ -87,7 +78,7 @@ fn request(probe: &Probe) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
     let mut request = Request::builder()
         .method(probe.method.as_str())
         .uri(probe.url.uri.clone())
-        .header(header::USER_AGENT, concat!("httpfault-ctl/", env!("CARGO_PKG_VERSION")))
+        .header(header::USER_AGENT, web::USER_AGENT)
         .header(header::CONNECTION, "close");
     if let Some(authorization) = &probe.url.authorization {
         request = request.header(header::AUTHORIZATION, authorization);
@@ -115,20 +106,6 @@ async fn lacks(response: Response<Incoming>, wanted: &str) -> Option<String> {
         }
         Err(error) => Some(short(&format!("reading the body: {error}"))),
     }
-}
-
-/// The innermost causes say what a person can act on; none of them repeats the URL.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut texts = vec![error.to_string()];
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let text = cause.to_string();
-        if texts.last().is_none_or(|last| *last != text) {
-            texts.push(text);
-        }
-        source = cause.source();
-    }
-    texts.join(": ")
 }
 
 fn too_late(limit: Duration) -> String {
