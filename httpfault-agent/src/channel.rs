@@ -11,8 +11,8 @@ use rustix::{
     event::{PollFd, PollFlags, poll},
     net::{
         AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, ReturnFlags,
-        SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recvmsg, sendmsg,
-        socketpair,
+        SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags, SocketType, recv, recvmsg,
+        sendmsg, socketpair,
     },
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -40,12 +40,11 @@ pub(crate) fn pair() -> io::Result<(OwnedFd, OwnedFd)> {
 
 /// The next message at an end that no runtime has, yet; `None` is the other side's end.
 pub(crate) fn wait_for<T: DeserializeOwned>(end: &OwnedFd) -> io::Result<Option<Received<T>>> {
-    let mut text = vec![0; LONGEST];
     loop {
         poll(&mut [PollFd::new(end, PollFlags::IN)], None)?;
-        match receive(end, &mut text) {
+        match receive(end) {
             Err(why) if why.kind() == io::ErrorKind::WouldBlock => {}
-            received => return parse(&text, received?),
+            received => return parse(received?),
         }
     }
 }
@@ -72,9 +71,7 @@ impl Channel {
 
     /// The next message; `None` is the other side's end.
     pub(crate) async fn receive<T: DeserializeOwned>(&self) -> io::Result<Option<Received<T>>> {
-        let mut text = vec![0; LONGEST];
-        let received = self.0.async_io(Interest::READABLE, |end| receive(end, &mut text)).await?;
-        parse(&text, received)
+        parse(self.0.async_io(Interest::READABLE, receive).await?)
     }
 }
 
@@ -88,13 +85,19 @@ fn send(end: &OwnedFd, text: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Resul
     Ok(())
 }
 
-fn receive(end: &OwnedFd, text: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> {
+fn receive(end: &OwnedFd) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
+    // Room for this message alone: each process waits for one all the time.
+    let (_, length) = recv(end, &mut [0_u8; 0], RecvFlags::PEEK | RecvFlags::TRUNC)?;
+    if length > LONGEST {
+        return Err(io::Error::other(format!("a message of {length} bytes is longer than is allowed")));
+    }
+    let mut text = vec![0; length];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST))];
     let mut ancillary = RecvAncillaryBuffer::new(&mut space);
     let received =
-        recvmsg(end.as_fd(), &mut [IoSliceMut::new(text)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
-    if received.flags.contains(ReturnFlags::TRUNC) {
-        return Err(io::Error::other("a message is longer than is allowed"));
+        recvmsg(end.as_fd(), &mut [IoSliceMut::new(&mut text)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+    if received.flags.contains(ReturnFlags::TRUNC) || received.bytes < length {
+        return Err(io::Error::other("a message is not as long as it said"));
     }
     let mut descriptors = Vec::new();
     for message in ancillary.drain() {
@@ -102,16 +105,15 @@ fn receive(end: &OwnedFd, text: &mut [u8]) -> io::Result<(usize, Vec<OwnedFd>)> 
             descriptors.extend(rights);
         }
     }
-    Ok((received.bytes, descriptors))
+    Ok((text, descriptors))
 }
 
 /// No message is empty, so an empty one is the end.
 fn parse<T: DeserializeOwned>(
-    text: &[u8],
-    (length, descriptors): (usize, Vec<OwnedFd>),
+    (text, descriptors): (Vec<u8>, Vec<OwnedFd>),
 ) -> io::Result<Option<Received<T>>> {
-    if length == 0 {
+    if text.is_empty() {
         return Ok(None);
     }
-    Ok(Some((serde_json::from_slice(text.get(..length).unwrap_or_default())?, descriptors)))
+    Ok(Some((serde_json::from_slice(&text)?, descriptors)))
 }

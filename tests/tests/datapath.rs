@@ -150,3 +150,23 @@ fn ports_in_time_wait_are_reused_without_loss() -> Result<()> {
     }
     Ok(())
 }
+
+/// Each spared request of a client that closes its connection takes one to the application, and the target's namespace
+/// has far fewer ports for that than are needed in a minute of TIME_WAIT.
+#[test]
+fn spared_connections_never_use_up_the_targets_ports() -> Result<()> {
+    const CONNECTIONS: usize = 4000;
+    let site = Site::take("ports")?;
+    output(site.target.command("sysctl").args(["-qw", "net.ipv4.ip_local_port_range=40000 40063"]))?;
+    let agent = site.inject(&experiment("ports"), &["--percent", "0"])?;
+    for to in site.addresses() {
+        let spared = Load::start(&site.client, load::Plan::new(to, 8, Style::Close));
+        spared.await_real(CONNECTIONS)?;
+        let spared = spared.stop()?;
+        assert_eq!(spared.count(Outcome::Real), spared.samples.len(), "{}", spared.summary());
+    }
+    let counters = agent.terminate()?.target()?.counters;
+    assert!(counters.spared >= 2 * CONNECTIONS as u64, "{counters:?}");
+    assert_eq!((counters.faulted, counters.existing_escaped), (0, 0), "{counters:?}");
+    Ok(())
+}

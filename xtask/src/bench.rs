@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: what the data path costs, measured with the agent as it is handed out, by the program `bench` of
 //! the tests' package; with `-- scale`, what the controller does with thousands of tasks, with `-- abort`, how soon it takes a fault off.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 
 use crate::{
     binaries::Binaries,
@@ -18,7 +18,7 @@ pub(crate) struct Args {
     /// Three minutes instead of a quarter of an hour
     #[arg(long)]
     quick: bool,
-    /// Write docs/benchmarks.md and its plots, with mitmproxy among the peers
+    /// Write docs/benchmarks.md and its plots, with mitmproxy among the peers and flame graphs of what misses a goal
     #[arg(long)]
     write: bool,
     /// Write the page from the last measurement, without measuring
@@ -49,6 +49,22 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.write {
         bench.arg("--write").arg(process::root().join("docs"));
         bench.arg("--mitmproxy");
+        if !args.again {
+            ensure_perf()?;
+            bench.arg("--symbols").arg(dist::with_symbols(
+                Arch::NATIVE,
+                &metadata.target_directory,
+                dist::AGENT,
+            )?);
+        }
     }
     process::run(bench.args(&args.args))
+}
+
+/// What takes the samples of flame graphs.
+fn ensure_perf() -> Result<()> {
+    if process::find("perf").is_none() {
+        ensure!(setup::install(&["linux-perf"])?, "flame graphs need perf: install it");
+    }
+    Ok(())
 }

@@ -23,11 +23,18 @@ const LIBRARY: [&str; 4] = ["-Z", "build-std=std,panic_abort", "-Z", "build-std-
 pub(super) struct Build<'a> {
     toolchain: &'a Toolchain,
     target_dir: PathBuf,
+    /// With the names of functions, and with frame pointers: what a profiler needs.
+    symbols: bool,
 }
 
 impl<'a> Build<'a> {
     pub(super) fn new(toolchain: &'a Toolchain, target_dir: &Path) -> Self {
-        Self { toolchain, target_dir: target_dir.to_owned() }
+        Self { toolchain, target_dir: target_dir.to_owned(), symbols: false }
+    }
+
+    /// The same for a profiler.
+    pub(super) fn with_symbols(self) -> Self {
+        Self { symbols: true, ..self }
     }
 
     /// Builds the program of a package, alone: other packages would add features to its dependencies.
@@ -49,6 +56,9 @@ impl<'a> Build<'a> {
             .env(format!("CARGO_TARGET_{}_LINKER", variable.to_uppercase()), linker)
             .env(format!("CC_{variable}"), linker)
             .env("CFLAGS", format!("-ffile-prefix-map={}=/cargo", cargo_home()?.display()));
+        if self.symbols {
+            cargo.env(format!("CARGO_PROFILE_{}_STRIP", PROFILE.to_uppercase()), "none");
+        }
         process::run(&mut cargo)?;
         let program = self.target_dir.join(triple).join(PROFILE).join(package);
         ensure!(program.is_file(), "cargo built {package}, but there is no {}", program.display());
@@ -78,6 +88,9 @@ impl<'a> Build<'a> {
             (self.toolchain.rustc.sysroot.clone(), "/rust"),
         ] {
             flags.push(format!("--remap-path-prefix={}={to}", from.display()));
+        }
+        if self.symbols {
+            flags.push("-Cforce-frame-pointers=yes".to_owned());
         }
         if let Some(sysroot) = &self.toolchain.sysroot {
             flags.extend(["--sysroot".to_owned(), sysroot.display().to_string()]);

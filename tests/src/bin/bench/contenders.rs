@@ -1,7 +1,7 @@
 //! Who is measured: each in a network namespace of its own, made the same way, with the same application in it, and
 //! with a cgroup of its own, by which its CPU time is known.
 
-mod agent;
+pub(crate) mod agent;
 mod application;
 mod floor;
 pub(crate) mod haproxy;

@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{self, Write},
+    path::PathBuf,
     time::Instant,
 };
 
@@ -17,7 +18,7 @@ use httpfault_tests::{
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use crate::{bystander, contenders, download, memory, moments, results::Results, rounds, size::Size};
+use crate::{bystander, contenders, download, flames, memory, moments, results::Results, rounds, size::Size};
 
 /// What can be measured alone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -36,13 +37,26 @@ pub(crate) enum Part {
     Moments,
     /// The same of containers and tasks, with a Docker engine
     Containers,
+    /// Where the agent's time goes in what missed a goal
+    Flames,
 }
 
 /// Open files that this needs: ten thousand connections, and then some.
 const FILES: u64 = 12_000;
 
+/// What is measured beside the agent as it is handed out.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Beside {
+    /// mitmproxy too, from PyPI
+    #[arg(long)]
+    mitmproxy: bool,
+    /// The agent with the names of its functions, for flame graphs of what misses a goal
+    #[arg(long, value_name = "FILE")]
+    symbols: Option<PathBuf>,
+}
+
 /// Measures these parts, or all. A part that fails is named in the results and costs no other.
-pub(crate) fn measure(size: Size, only: &[Part], mitmproxy: bool) -> Result<Results> {
+pub(crate) fn measure(size: Size, only: &[Part], beside: &Beside) -> Result<Results> {
     raise_limit()?;
     let agent = binary()?;
     if agent.components().any(|part| part.as_os_str() == "debug") {
@@ -61,7 +75,7 @@ pub(crate) fn measure(size: Size, only: &[Part], mitmproxy: bool) -> Result<Resu
         }
         let start = Instant::now();
         eprintln!("{part:?}");
-        if let Err(error) = one(*part, &size, mitmproxy, &mut results) {
+        if let Err(error) = one(*part, &size, beside, &mut results) {
             eprintln!("{part:?} failed: {error:?}");
             results.failures.push(format!("{part:?}: {error:#}"));
         }
@@ -70,20 +84,21 @@ pub(crate) fn measure(size: Size, only: &[Part], mitmproxy: bool) -> Result<Resu
     Ok(results)
 }
 
-fn one(part: Part, size: &Size, mitmproxy: bool, results: &mut Results) -> Result<()> {
+fn one(part: Part, size: &Size, beside: &Beside, results: &mut Results) -> Result<()> {
     if part == Part::Containers {
         // The instance takes the machine by itself.
         return moments::containers(size, results);
     }
     let _machine = Machine::take()?;
     match part {
-        Part::Responses => rounds::run(&contenders::faulting(mitmproxy)?, size, results),
+        Part::Responses => rounds::run(&contenders::faulting(beside.mitmproxy)?, size, results),
         Part::Proxied => rounds::run(&contenders::proxying()?, size, results),
         Part::Download => download::measure(size, results),
         Part::Bystander => bystander::measure(size, results),
         Part::Memory => memory::measure(size, results),
         Part::Moments => moments::measure(size, results),
         Part::Containers => Ok(()),
+        Part::Flames => beside.symbols.iter().try_for_each(|agent| flames::measure(agent, size, results)),
     }
 }
 

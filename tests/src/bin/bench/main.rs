@@ -7,11 +7,15 @@ mod data_path;
 mod results;
 mod size;
 
+mod figures;
+mod goals;
+
 mod contenders;
 mod loads;
 
 mod bystander;
 mod download;
+mod flames;
 mod memory;
 mod moments;
 mod rounds;
@@ -50,9 +54,8 @@ struct Args {
     /// Measure nothing, take what was kept
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
-    /// Beside mitmproxy too, from PyPI
-    #[arg(long)]
-    mitmproxy: bool,
+    #[command(flatten)]
+    beside: data_path::Beside,
     /// Only these parts of the data path (repeatable)
     #[arg(long, value_enum)]
     only: Vec<data_path::Part>,
@@ -97,7 +100,7 @@ fn data_path(args: &Args) -> Result<()> {
         Some(file) => read(file)?,
         None => {
             let size = if args.quick { Size::quick() } else { Size::full() };
-            data_path::measure(size, &args.only, args.mitmproxy)?
+            data_path::measure(size, &args.only, &args.beside)?
         }
     };
     if let Some(file) = &args.keep {

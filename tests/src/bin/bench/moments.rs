@@ -1,6 +1,6 @@
 //! How soon a fault is on, and how soon it is gone, as clients see it.
 
-mod busy;
+pub(crate) mod busy;
 mod containers;
 mod iptables;
 mod watch;
@@ -15,7 +15,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     contenders::site,
-    results::{Moment, Results, When},
+    results::{Moment, Results, Subject, When},
     size::Size,
 };
 pub(crate) use containers::containers;
@@ -24,7 +24,7 @@ use watch::{End, Seen, watch};
 pub(crate) fn measure(size: &Size, results: &mut Results) -> Result<()> {
     let idle = site("idle")?;
     let seen = with_agent(&idle, size.faults, Signal::SIGTERM)?;
-    results.moments.extend(on_and_off("`--pid`", &seen));
+    results.moments.extend(on_and_off("`--pid`", Some(Subject::Start), &seen));
     let seen = with_agent(&idle, size.faults, Signal::SIGKILL)?;
     results.moments.push(killed("`--pid`", &seen));
     results.moments.extend(iptables::measure(&idle, size)?);
@@ -34,7 +34,7 @@ pub(crate) fn measure(size: &Size, results: &mut Results) -> Result<()> {
     let how =
         format!("`--pid`, with {} sockets in TIME_WAIT and {} established", size.waiting, size.established);
     let seen = with_agent(&site, size.faults, Signal::SIGTERM)?;
-    results.moments.extend(on_and_off(&how, &seen));
+    results.moments.extend(on_and_off(&how, Some(Subject::BusyStart), &seen));
     Ok(())
 }
 
@@ -64,9 +64,10 @@ fn end(agent: Agent, signal: Signal) -> Result<End> {
     }))
 }
 
-fn on_and_off(how: &str, seen: &[Seen]) -> [Moment; 2] {
+fn on_and_off(how: &str, subject: Option<Subject>, seen: &[Seen]) -> [Moment; 2] {
     [(When::On, on as fn(&Seen) -> f64), (When::Off, off)].map(|(what, time)| Moment {
         what,
+        subject,
         how: how.to_owned(),
         times: seen.iter().map(time).collect(),
         note: lost(seen),
@@ -83,7 +84,7 @@ fn off(seen: &Seen) -> f64 {
 
 fn killed(how: &str, seen: &[Seen]) -> Moment {
     let times = seen.iter().map(|seen| seen.real).collect();
-    Moment { what: When::Killed, how: how.to_owned(), times, note: lost(seen) }
+    Moment { what: When::Killed, subject: None, how: how.to_owned(), times, note: lost(seen) }
 }
 
 /// Requests without an answer, if there were some.

@@ -1,7 +1,5 @@
 //! docs/benchmarks.md and its plots, from what was measured.
 
-mod figures;
-mod goals;
 mod plot;
 mod tables;
 
@@ -9,7 +7,7 @@ use std::{fmt::Write as _, fs, path::Path};
 
 use anyhow::{Context, Result};
 
-use crate::results::{Results, Style, Task};
+use crate::results::{FLAME, Results, Style, Task};
 
 /// Name of the page, and of the directory of its plots beside it.
 const PAGE: &str = "benchmarks.md";
@@ -19,7 +17,16 @@ const PLOTS: &str = "benchmarks";
 pub(crate) fn write(results: &Results, directory: &Path) -> Result<()> {
     let plots = directory.join(PLOTS);
     fs::create_dir_all(&plots).with_context(|| format!("creating {}", plots.display()))?;
-    for (name, picture) in plot::all(results)? {
+    for entry in fs::read_dir(&plots).context("looking for flame graphs of an earlier run")? {
+        let old = entry?;
+        if old.file_name().to_string_lossy().starts_with(FLAME) {
+            fs::remove_file(old.path()).with_context(|| format!("removing {}", old.path().display()))?;
+        }
+    }
+    let flames = results.flames.iter().map(|flame| (flame.of.file(), &flame.svg));
+    let drawn = plot::all(results)?;
+    let drawn = drawn.iter().map(|(name, picture)| ((*name).to_owned(), picture));
+    for (name, picture) in drawn.chain(flames) {
         let path = plots.join(name);
         fs::write(&path, picture).with_context(|| format!("writing {}", path.display()))?;
     }
@@ -35,7 +42,7 @@ pub(crate) fn text(results: &Results) -> String {
             let _infallible = write!(page, "\n## {title}\n\n{text}");
         }
     };
-    section("Goals", goals::table(results));
+    section("Goals", tables::goals(results));
     section("A faulted response", responses(results));
     section("Requests that go to the application", proxied(results));
     section("A large body", tables::downloads(results));
@@ -108,6 +115,9 @@ How it is measured:
   the clock tick, so that they are less exact than their sum. Work in softirq counts where it runs: over a virtual cable
   that is in who sends, so what the client's side does with an answer is in the server's number, and what the server's
   side does with a request is in the load's. It is the same for all rows.
+- Where a goal is missed there is a flame graph, of the same build of the agent with the names of its functions and with
+  frame pointers: `perf record` takes a sample of each core about 2,000 times a second, by the clock (`cpu-clock`), so
+  that what the kernel does with interrupts off counts where it turns them on again.
 - A load asks as fast as it is answered. With 64 connections and more, latency is mostly the time in the queue.
 ";
 

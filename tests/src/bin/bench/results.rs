@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::size::Size;
 
+/// How the names of flame graphs begin.
+pub(crate) const FLAME: &str = "flame-";
+
 /// Everything that the page tells.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Results {
@@ -17,6 +20,7 @@ pub(crate) struct Results {
     pub(crate) bystanders: Vec<Bystander>,
     pub(crate) memory: Vec<Memory>,
     pub(crate) moments: Vec<Moment>,
+    pub(crate) flames: Vec<Flame>,
     /// Size of the agent's file, and of the same compressed, bytes.
     pub(crate) agent_bytes: [u64; 2],
     /// What could not be measured, and why.
@@ -115,10 +119,29 @@ pub(crate) struct Memory {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Moment {
     pub(crate) what: When,
+    /// Of starts that a flame graph can be made of.
+    pub(crate) subject: Option<Subject>,
     /// With what, and where.
     pub(crate) how: String,
     pub(crate) times: Vec<f64>,
     pub(crate) note: Option<String>,
+}
+
+/// What takes time, and what a flame graph is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Subject {
+    Response(Task, Style),
+    /// From exec until the fault is on.
+    Start,
+    /// The same in a namespace with many sockets.
+    BusyStart,
+}
+
+/// Where the agent's time goes.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Flame {
+    pub(crate) of: Subject,
+    pub(crate) svg: String,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,6 +157,27 @@ pub(crate) enum When {
 impl Results {
     pub(crate) fn row(&self, who: Who, task: Task, style: Style) -> Option<&Row> {
         self.rows.iter().find(|row| row.who == who && row.task == task && row.style == style)
+    }
+}
+
+impl Subject {
+    pub(crate) fn title(self) -> String {
+        match self {
+            Self::Response(task, style) => format!("{}, {}", style.name(), task.name().replace('`', "")),
+            Self::Start => "start and end of a fault".to_owned(),
+            Self::BusyStart => "start and end of a fault in a busy namespace".to_owned(),
+        }
+    }
+
+    /// Name of its flame graph, which begins with [`FLAME`].
+    pub(crate) fn file(self) -> String {
+        let name = match self {
+            Self::Response(Task::Fault, style) => style.word().to_owned(),
+            Self::Response(task, style) => format!("{}-{}", task.word(), style.word()),
+            Self::Start => "start".to_owned(),
+            Self::BusyStart => "busy-start".to_owned(),
+        };
+        format!("{FLAME}{name}.svg")
     }
 }
 
@@ -161,6 +205,16 @@ impl Task {
             Self::Forward => "`--modify-response-body false`",
         }
     }
+
+    /// In names of files.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Fault => "fault",
+            Self::Half => "half",
+            Self::Spare => "spare",
+            Self::Forward => "forward",
+        }
+    }
 }
 
 impl Style {
@@ -177,6 +231,18 @@ impl Style {
             Self::Close => "HTTP/1, a connection for each response, 64 at once",
             Self::Streams1 => "HTTP/2, 1 stream",
             Self::Streams100 => "HTTP/2, 100 streams",
+        }
+    }
+
+    /// In names of files.
+    fn word(self) -> &'static str {
+        match self {
+            Self::Kept1 => "kept-1",
+            Self::Kept64 => "kept-64",
+            Self::Kept1000 => "kept-1000",
+            Self::Close => "close",
+            Self::Streams1 => "streams-1",
+            Self::Streams100 => "streams-100",
         }
     }
 

@@ -9,7 +9,7 @@ use crate::{contenders::OTHER_PORT, size::Size};
 
 /// Leaves sockets in TIME_WAIT, and opens connections to another port of the application, which last as long as what is
 /// returned.
-pub(super) fn fill(site: &Site, size: &Size) -> Result<Vec<TcpStream>> {
+pub(crate) fn fill(site: &Site, size: &Size) -> Result<Vec<TcpStream>> {
     site.target.run(|| leave_waiting(size.waiting))?;
     let to = SocketAddr::new(site.v4().ip(), OTHER_PORT);
     let connect = |_| TcpStream::connect(to).context("opening a connection to stay");

@@ -26,7 +26,7 @@ pub(crate) fn containers(size: &Size, results: &mut Results) -> Result<()> {
             let start = || inject(&instance, target, more);
             watch(&instance.namespace(), to, start, |agent| end(agent, Signal::SIGTERM))
         })?;
-        results.moments.extend(on_and_off(how, &seen));
+        results.moments.extend(on_and_off(how, None, &seen));
     }
     Ok(())
 }

@@ -31,7 +31,7 @@ pub(super) fn measure(site: &Site, size: &Size) -> Result<Vec<Moment>> {
             Ok(Box::new(move || nginx.stop()))
         })
     })?;
-    let mut moments = Vec::from(on_and_off(HOW, &seen));
+    let mut moments = Vec::from(on_and_off(HOW, None, &seen));
     moments.push(killed(site)?);
     Ok(moments)
 }
@@ -51,5 +51,5 @@ fn killed(site: &Site) -> Result<Moment> {
     let tally = load.stop()?.sent_after(killed);
     let refused = tally.count(Outcome::Broken(httpfault_tests::wire::Broken::Refused));
     let note = format!("no answer until the rule is deleted: {refused} connections refused in a second");
-    Ok(Moment { what: When::Killed, how: HOW.to_owned(), times: Vec::new(), note: Some(note) })
+    Ok(Moment { what: When::Killed, subject: None, how: HOW.to_owned(), times: Vec::new(), note: Some(note) })
 }

@@ -10,8 +10,10 @@ use plotters::{
     style::{IntoFont, ShapeStyle},
 };
 
-use super::figures::{Spread, cpu, of, user_share};
-use crate::results::{Results, Row, Style, Task, When, Who};
+use crate::{
+    figures::{Spread, cpu, of, user_share},
+    results::{Results, Row, Style, Task, When, Who},
+};
 
 /// Name and picture.
 pub(super) type Plot = (&'static str, String);

@@ -2,13 +2,38 @@
 
 use std::fmt::Write as _;
 
-use super::figures::{self, Spread, of, thousands};
-use crate::results::{Results, Row, Sample, Style, Task, When, Who};
+use super::PLOTS;
+use crate::{
+    figures::{self, Spread, of, thousands},
+    goals::{self, Goal},
+    results::{Results, Row, Sample, Style, Task, When, Who},
+};
 
 const HEAD: &str =
     "| server | requests | responses/s | CPU of a response, µs | user | kernel | p50, µs | p99 | p99.9 |
 | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
 ";
+
+/// What was aimed at and what was reached; what missed leads to its flame graph.
+pub(super) fn goals(results: &Results) -> String {
+    let mut table = String::from("| goal | at most | is | |\n| --- | ---: | ---: | --- |\n");
+    for Goal { subject, what, most, is, unit } in goals::of(results) {
+        let flame = results.flames.iter().find(|flame| Some(flame.of) == subject);
+        let verdict = match flame {
+            _ if is <= most => "reached".to_owned(),
+            Some(flame) => format!("missed: [where the time goes]({PLOTS}/{})", flame.of.file()),
+            None => "missed".to_owned(),
+        };
+        let most = short(most);
+        let _infallible = writeln!(table, "| {what} | {most}{unit} | {is:.2}{unit} | {verdict} |");
+    }
+    table
+}
+
+fn short(number: f64) -> String {
+    let text = format!("{number:.2}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
 
 /// Everybody's numbers with one kind of load; the application alone stands at the end.
 pub(super) fn rows(results: &Results, tasks: &[Task], style: Style) -> String {

@@ -4,36 +4,36 @@ use crate::results::{Row, Sample};
 
 /// Sorted numbers.
 #[derive(Clone, Debug)]
-pub(super) struct Spread(Vec<f64>);
+pub(crate) struct Spread(Vec<f64>);
 
 impl Spread {
     /// Nothing where there are none.
-    pub(super) fn of(numbers: impl IntoIterator<Item = f64>) -> Option<Self> {
+    pub(crate) fn of(numbers: impl IntoIterator<Item = f64>) -> Option<Self> {
         let mut numbers: Vec<f64> = numbers.into_iter().collect();
         numbers.sort_by(f64::total_cmp);
         (!numbers.is_empty()).then_some(Self(numbers))
     }
 
-    pub(super) fn median(&self) -> f64 {
+    pub(crate) fn median(&self) -> f64 {
         let middle = self.0.len() / 2;
         let upper = self.0.get(middle).copied().unwrap_or_default();
         if self.0.len() % 2 == 1 { upper } else { f64::midpoint(self.0[middle - 1], upper) }
     }
 
-    pub(super) fn least(&self) -> f64 {
+    pub(crate) fn least(&self) -> f64 {
         self.0.first().copied().unwrap_or_default()
     }
 
-    pub(super) fn most(&self) -> f64 {
+    pub(crate) fn most(&self) -> f64 {
         self.0.last().copied().unwrap_or_default()
     }
 
-    pub(super) fn numbers(&self) -> &[f64] {
+    pub(crate) fn numbers(&self) -> &[f64] {
         &self.0
     }
 
     /// `12.3 (11.9 to 13.0)`
-    pub(super) fn text(&self, decimals: usize) -> String {
+    pub(crate) fn text(&self, decimals: usize) -> String {
         let (median, least, most) = (self.median(), self.least(), self.most());
         if self.0.len() == 1 {
             return format!("{median:.decimals$}");
@@ -43,17 +43,17 @@ impl Spread {
 }
 
 /// One number of each sample.
-pub(super) fn of(samples: &[Sample], number: impl Fn(&Sample) -> f64) -> Option<Spread> {
+pub(crate) fn of(samples: &[Sample], number: impl Fn(&Sample) -> f64) -> Option<Spread> {
     Spread::of(samples.iter().map(number))
 }
 
 /// CPU time of a response, microseconds.
-pub(super) fn cpu(row: &Row) -> Option<Spread> {
+pub(crate) fn cpu(row: &Row) -> Option<Spread> {
     of(&row.samples, |sample| sample.user + sample.kernel)
 }
 
 /// The share of the user part, over all rounds: the clock tick tells the parts apart, and many ticks tell it better.
-pub(super) fn user_share(row: &Row) -> f64 {
+pub(crate) fn user_share(row: &Row) -> f64 {
     let sum = |part: fn(&Sample) -> f64| -> f64 {
         row.samples.iter().map(|sample| part(sample) * sample.responses).sum()
     };
@@ -62,12 +62,12 @@ pub(super) fn user_share(row: &Row) -> f64 {
 }
 
 /// The user part of a response, microseconds.
-pub(super) fn user(row: &Row) -> Option<f64> {
+pub(crate) fn user(row: &Row) -> Option<f64> {
     Some(cpu(row)?.median() * user_share(row))
 }
 
 /// With separators, as in `12,345`.
-pub(super) fn thousands(number: f64) -> String {
+pub(crate) fn thousands(number: f64) -> String {
     let digits = format!("{number:.0}");
     let groups: Vec<&str> =
         digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();

@@ -1,31 +1,31 @@
 //! What was aimed at, and what was reached in this run.
 
-use std::fmt::Write as _;
-
-use super::figures::{Spread, cpu, user};
-use crate::results::{Results, Row, Style, Task, When, Who};
+use crate::{
+    figures::{Spread, cpu, user},
+    results::{Results, Row, Style, Subject, Task, When, Who},
+};
 
 /// One goal: what it is, the most that it may be, what it is.
-struct Goal {
-    what: String,
-    most: f64,
-    is: f64,
-    unit: &'static str,
+#[derive(Debug)]
+pub(crate) struct Goal {
+    /// What a flame graph can be made of.
+    pub(crate) subject: Option<Subject>,
+    pub(crate) what: String,
+    pub(crate) most: f64,
+    pub(crate) is: f64,
+    pub(crate) unit: &'static str,
 }
 
-pub(super) fn table(results: &Results) -> String {
-    let goals = [responses(results), starts(results), sizes(results)].into_iter().flatten();
-    let mut table = String::from("| goal | at most | is | |\n| --- | ---: | ---: | --- |\n");
-    for Goal { what, most, is, unit } in goals {
-        let verdict = if is <= most { "reached" } else { "missed" };
-        let _infallible = writeln!(table, "| {what} | {}{unit} | {is:.2}{unit} | {verdict} |", short(most));
-    }
-    table
+pub(crate) fn of(results: &Results) -> Vec<Goal> {
+    [responses(results), starts(results), sizes(results)].into_iter().flatten().collect()
 }
 
-fn short(number: f64) -> String {
-    let text = format!("{number:.2}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+/// What missed one goal or more, where time is what it takes.
+pub(crate) fn missed(results: &Results) -> Vec<Subject> {
+    let missed = of(results).into_iter().filter(|goal| goal.is > goal.most);
+    let mut subjects: Vec<Subject> = missed.filter_map(|goal| goal.subject).collect();
+    subjects.dedup();
+    subjects
 }
 
 /// CPU time of responses, compared with others of the same run.
@@ -36,6 +36,7 @@ fn responses(results: &Results) -> Vec<Goal> {
         let Some(agent) = row(Who::Agent) else { continue };
         let mut goal = |what: &str, most: f64, is: Option<f64>| {
             goals.extend(is.map(|is| Goal {
+                subject: Some(Subject::Response(Task::Fault, style)),
                 what: format!("{}: {what}", style.name()),
                 most,
                 is,
@@ -67,7 +68,8 @@ fn responses(results: &Results) -> Vec<Goal> {
             && let Some(is) = ratio(agent, haproxy)
         {
             let what = format!("`--percent 50`, {}: CPU, of HAProxy as reverse proxy", style.name());
-            goals.push(Goal { what, most: 1.0, is, unit: " ×" });
+            let subject = Some(Subject::Response(Task::Half, style));
+            goals.push(Goal { subject, what, most: 1.0, is, unit: " ×" });
         }
     }
     goals
@@ -84,10 +86,13 @@ fn starts(results: &Results) -> Vec<Goal> {
     for moment in on.filter(|moment| moment.how.starts_with('`')) {
         let Some(spread) = Spread::of(moment.times.iter().copied()) else { continue };
         let most = if moment.how.starts_with("`--pid`") { 20.0 } else { 40.0 };
-        let what = format!("exec to the first fault, {}", moment.how);
-        goals.push(Goal { what: format!("{what}: median"), most, is: spread.median(), unit: " ms" });
-        let times = spread.most() / spread.median();
-        goals.push(Goal { what: format!("{what}: worst, of the median"), most: 3.0, is: times, unit: " ×" });
+        let mut goal = |what: &str, most, is, unit| {
+            let what = format!("exec to the first fault, {}: {what}", moment.how);
+            let subject = moment.subject;
+            goals.push(Goal { subject, what, most, is, unit });
+        };
+        goal("median", most, spread.median(), " ms");
+        goal("worst, of the median", 3.0, spread.most() / spread.median(), " ×");
     }
     goals
 }
@@ -101,6 +106,7 @@ fn sizes(results: &Results) -> Vec<Goal> {
             |memory: &&crate::results::Memory| memory.who == Who::Agent && memory.connections == connections;
         let memory = results.memory.iter().find(is_it);
         goals.extend(memory.map(|memory| Goal {
+            subject: None,
             what: what.to_owned(),
             most,
             is: memory.megabytes,
@@ -108,7 +114,8 @@ fn sizes(results: &Results) -> Vec<Goal> {
         }));
     }
     let [plain, packed] = results.agent_bytes.map(|bytes| bytes as f64 / 1e6);
-    goals.push(Goal { what: "size of the agent".to_owned(), most: 3.0, is: plain, unit: " MB" });
-    goals.push(Goal { what: "the same compressed".to_owned(), most: 1.3, is: packed, unit: " MB" });
+    for (what, most, is) in [("size of the agent", 3.0, plain), ("the same compressed", 1.3, packed)] {
+        goals.push(Goal { subject: None, what: what.to_owned(), most, is, unit: " MB" });
+    }
     goals
 }
