@@ -5,6 +5,7 @@ use std::{
     fmt,
 };
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{aws::Optional, tunables::TaskChoice};
@@ -69,8 +70,9 @@ pub(crate) struct Task {
     pub(crate) tags: BTreeMap<String, String>,
     /// The last part of its ARN.
     pub(crate) container_instance: Option<String>,
-    /// Seconds since 1970.
-    pub(crate) started_at: Option<i64>,
+    pub(crate) created_at: Option<Timestamp>,
+    /// Since when it runs.
+    pub(crate) started_at: Option<Timestamp>,
     pub(crate) containers: Vec<Container>,
 }
 

@@ -3,10 +3,14 @@
 
 mod emf;
 
-use std::{ffi::OsString, fs, path::Path};
+use std::{collections::BTreeMap, ffi::OsString, fs, path::Path};
 
 use anyhow::Context;
-use httpfault_common::contract::metrics::{Measured, openmetrics};
+use httpfault_common::contract::{
+    Counters,
+    metrics::{Measured, prometheus},
+};
+use jiff::Timestamp;
 
 use crate::{
     console::Console,
@@ -14,20 +18,61 @@ use crate::{
     tunables::Metrics,
 };
 
-/// What is known up to now, for who looks while the fault is on.
-pub(crate) fn show(metrics: &Metrics, report: &RunReport, console: &Console) {
-    if let Some(path) = &metrics.file
-        && let Err(error) = write(path, &openmetrics(&[measured(report)]))
-    {
-        console.warn(&format!("the metrics could not be written: {error:#}"));
-    }
+/// Where the numbers of one run go, and what was told already.
+#[derive(Debug)]
+pub(crate) struct Meter {
+    to: Metrics,
+    /// The newest of the counters that were shown.
+    shown: Option<Timestamp>,
+    /// What CloudWatch was told of each task: it adds up.
+    told: BTreeMap<String, Counters>,
 }
 
-/// The last numbers.
-pub(crate) fn hand_over(metrics: &Metrics, report: &RunReport, console: &Console) {
-    show(metrics, report, console);
-    if metrics.emf {
-        emf::lines(report).iter().for_each(|line| report::write_out(line));
+impl Meter {
+    pub(crate) fn new(to: &Metrics) -> Self {
+        Self { to: to.clone(), shown: None, told: BTreeMap::new() }
+    }
+
+    /// Whether anybody wants numbers before the end.
+    pub(crate) fn is_watched(&self) -> bool {
+        self.to.emf || self.to.file.is_some()
+    }
+
+    /// For who looks while the fault is on, whenever hosts have told something new.
+    pub(crate) fn show(&mut self, report: &RunReport, console: &Console) {
+        let newest = report.tasks.iter().filter_map(|task| task.counters_at).max();
+        if newest > self.shown {
+            self.shown = newest;
+            self.write(report, console);
+            self.lines(report, emf::Moment::During);
+        }
+    }
+
+    /// The last numbers.
+    pub(crate) fn hand_over(mut self, report: &RunReport, console: &Console) {
+        self.write(report, console);
+        self.lines(report, emf::Moment::End);
+    }
+
+    fn write(&self, report: &RunReport, console: &Console) {
+        if let Some(path) = &self.to.file
+            && let Err(error) = write(path, &prometheus(&[measured(report)]))
+        {
+            console.warn(&format!("the metrics could not be written: {error:#}"));
+        }
+    }
+
+    fn lines(&mut self, report: &RunReport, moment: emf::Moment) {
+        if !self.to.emf {
+            return;
+        }
+        for task in report.tasks.iter().filter(|task| task.injected_at.is_some()) {
+            let told = self.told.entry(task.task.clone()).or_default();
+            if let Some(line) = emf::line(report, task, told, moment) {
+                report::write_out(&line);
+                *told = task.counters.clone();
+            }
+        }
     }
 }
 

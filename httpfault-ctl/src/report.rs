@@ -17,7 +17,7 @@ pub(crate) use fault::{HostRemoval, HostStatus, RemovalOverview, StatusOverview}
 pub(crate) use files::{Markdown, Markup};
 pub(crate) use plan::PlanReport;
 pub(crate) use probe::{Phase, ProbeReport, ProbeVerdict, Sample, Tally};
-pub(crate) use run::{RunReport, TaskOutcome, TaskReport};
+pub(crate) use run::{Replacement, RunReport, TaskOutcome, TaskReport};
 pub(crate) use timeline::HostHistory;
 
 use experiment::Experiment;

@@ -1,6 +1,7 @@
 """Metrics as their readers read them.
 
-    metrics.py openmetrics <FILE    the samples as JSON, when both parsers of Prometheus' own library take the text
+    metrics.py openmetrics <FILE    the samples as JSON, when the parser of Prometheus' own library takes the text
+    metrics.py prometheus <FILE     the same for its older format, which node_exporter's textfile collector reads
     metrics.py emf <LINES           how many lines are in CloudWatch's Embedded Metric Format
 """
 
@@ -19,20 +20,25 @@ def check(condition, what):
         sys.exit(f"{what}")
 
 
+def read_samples(families):
+    found = []
+    for family in families:
+        check(family.documentation and family.type in ("counter", "gauge"), family)
+        found += ({"name": one.name, "labels": one.labels, "value": one.value} for one in family.samples)
+    print(json.dumps(found))
+
+
 def read_openmetrics(text):
     check(text.endswith("# EOF\n"), "no # EOF at the end")
-    found = {}
-    for family in openmetrics.text_string_to_metric_families(text):
-        check(family.documentation and family.type in ("counter", "gauge"), family)
-        for sample in family.samples:
-            found[json.dumps([sample.name, sorted(sample.labels.items())])] = sample.value
-    # node_exporter reads the older format, in which a counter has its whole name.
-    older = [sample for family in parser.text_string_to_metric_families(text) for sample in family.samples]
-    for sample in older:
-        key = json.dumps([sample.name, sorted(sample.labels.items())])
-        check(found.get(key) == sample.value, f"{key} is {sample.value} in the older format")
-    check(len(older) == len(found), f"{len(older)} samples in the older format, {len(found)} in the newer")
-    print(json.dumps([{"name": name, "labels": dict(labels), "value": found[key]} for key in found for name, labels in [json.loads(key)]]))
+    read_samples(openmetrics.text_string_to_metric_families(text))
+
+
+def read_prometheus(text):
+    check("# EOF" not in text, "# EOF is of the newer format")
+    # The library takes both ways to declare a counter, node_exporter only this one.
+    for name, kind in re.findall(r"^# TYPE (\S+) (\S+)$", text, re.MULTILINE):
+        check((kind == "counter") == name.endswith("_total"), f"{name} is declared as a {kind}")
+    read_samples(parser.text_string_to_metric_families(text))
 
 
 def read_emf(lines):
@@ -60,7 +66,7 @@ def read_emf(lines):
     print(len(lines))
 
 
-if sys.argv[1] == "openmetrics":
-    read_openmetrics(sys.stdin.read())
-else:
+if sys.argv[1] == "emf":
     read_emf(sys.stdin.read().splitlines())
+else:
+    {"openmetrics": read_openmetrics, "prometheus": read_prometheus}[sys.argv[1]](sys.stdin.read())

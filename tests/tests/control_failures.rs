@@ -186,7 +186,8 @@ fn a_task_that_goes_away_is_a_warning_that_names_its_replacement() -> Result<()>
     web.container.stop()?;
     let ended = run.ended()?.exits(0)?.says("went away")?;
     let task = ended.task(&web.task)?;
-    assert_eq!((&task["outcome"], &task["replaced_by"][0]), (&"target_gone".into(), &new.into()), "{ended}");
+    let (outcome, by) = (&task["outcome"], &task["replaced_by"][0]["task"]);
+    assert_eq!((outcome, by), (&"target_gone".into(), &new.into()), "{ended}");
     assert!(ended.report()?["warnings"].to_string().contains("its service started"), "{ended}");
     account.assert_clean(&[])
 }

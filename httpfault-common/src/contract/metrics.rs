@@ -1,8 +1,9 @@
 //! The numbers of a fault under the names that dashboards show, one set for every rendering: OpenMetrics text here, CloudWatch's
 //! format in the controller.
 //!
-//! The text is also in Prometheus' older format, which node_exporter's textfile collector reads: only counters and gauges, and
-//! everything else is a comment there. It is written without a crate, because the agent has no room for a registry.
+//! The same text in Prometheus' older format is for node_exporter's textfile collector, which reads no other: there a counter
+//! is declared by its whole name, here without its `_total`, so no text declares it in both. Written without a crate, because
+//! the agent has no room for a registry.
 
 use std::fmt::Write as _;
 
@@ -82,14 +83,30 @@ pub struct Measured {
     pub targets: Vec<(String, Counters)>,
 }
 
-/// The text, to its end.
+/// OpenMetrics, to its end.
 pub fn openmetrics(faults: &[Measured]) -> String {
+    text(faults, Format::OpenMetrics)
+}
+
+/// The format that was before it.
+pub fn prometheus(faults: &[Measured]) -> String {
+    text(faults, Format::Prometheus)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Format {
+    OpenMetrics,
+    Prometheus,
+}
+
+fn text(faults: &[Measured], format: Format) -> String {
     let mut text = String::new();
-    gauge(&mut text, "active", "Whether the fault is on.");
+    head(&mut text, "active", "gauge", "Whether the fault is on.");
     for fault in faults {
         sample(&mut text, "active", &[("run", &fault.run)], u8::from(fault.active));
     }
-    gauge(&mut text, "window_seconds", "When the fault was proved on, and when it was off, since 1970.");
+    let help = "When the fault was proved on, and when it was off, since 1970.";
+    head(&mut text, "window_seconds", "gauge", help);
     for fault in faults {
         for (edge, at) in [("armed", fault.armed), ("disarmed", fault.disarmed)] {
             if let Some(at) = at {
@@ -98,7 +115,7 @@ pub fn openmetrics(faults: &[Measured]) -> String {
             }
         }
     }
-    gauge(&mut text, "status_code", "The status that is answered.");
+    head(&mut text, "status_code", "gauge", "The status that is answered.");
     for fault in faults {
         let labels = [("run", fault.run.as_str()), ("version", env!("CARGO_PKG_VERSION"))];
         if let Some(code) = fault.status_code {
@@ -106,7 +123,9 @@ pub fn openmetrics(faults: &[Measured]) -> String {
         }
     }
     for family in [&REQUESTS, &PROTOCOLS, &CONNECTIONS, &EXISTING] {
-        head(&mut text, family.name, "counter", family.help);
+        let whole = format!("{}_total", family.name);
+        let declared = if format == Format::OpenMetrics { family.name } else { whole.as_str() };
+        head(&mut text, declared, "counter", family.help);
         for fault in faults {
             let port = fault.port.map(|port| port.to_string());
             for (target, counters) in &fault.targets {
@@ -114,17 +133,15 @@ pub fn openmetrics(faults: &[Measured]) -> String {
                     let mut labels =
                         vec![("run", fault.run.as_str()), ("target", target), (family.label, which)];
                     labels.extend(port.as_deref().map(|port| ("port", port)));
-                    sample(&mut text, &format!("{}_total", family.name), &labels, value);
+                    sample(&mut text, &whole, &labels, value);
                 }
             }
         }
     }
-    text.push_str("# EOF\n");
+    if format == Format::OpenMetrics {
+        text.push_str("# EOF\n");
+    }
     text
-}
-
-fn gauge(text: &mut String, name: &str, help: &str) {
-    head(text, name, "gauge", help);
 }
 
 fn head(text: &mut String, name: &str, kind: &str, help: &str) {

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_ecs::types as ecs;
 use aws_sdk_ssm::types::InstanceInformationStringFilter;
+use aws_smithy_types::DateTime;
+use jiff::Timestamp;
 
 use super::{
     config::Cloud,
@@ -69,21 +71,21 @@ impl Cloud {
         Ok(fleet)
     }
 
-    /// Tasks of a group (`service:web`) that started after `since`, in seconds since 1970.
+    /// Tasks of a group (`service:web`) that started after `since`.
     pub(crate) async fn newer_tasks(
         &self,
         cluster: &str,
         group: &str,
-        since: i64,
-    ) -> Result<Vec<String>, ApiError> {
+        since: Timestamp,
+    ) -> Result<Vec<Task>, ApiError> {
         let Some(service) = group.strip_prefix("service:") else { return Ok(Vec::new()) };
         let mut fleet = Fleet::default();
         let arns = self.task_arns(cluster, Some(service), None, &mut fleet.calls).await?;
         for batch in arns.chunks(ECS_BATCH) {
             self.describe_tasks(cluster, batch, false, &mut fleet).await?;
         }
-        let newer = fleet.tasks.into_iter().filter(|task| task.started_at.is_none_or(|at| at >= since));
-        Ok(newer.map(|task| task.id).collect())
+        fleet.tasks.retain(|task| task.started_at.is_none_or(|at| at >= since));
+        Ok(fleet.tasks)
     }
 
     /// These tasks as they are now; those that ECS no longer knows are missing.
@@ -267,7 +269,8 @@ fn task(found: ecs::Task) -> Task {
         group: found.group.unwrap_or_default(),
         tags: by_key(found.tags),
         container_instance: found.container_instance_arn.as_deref().map(last_part),
-        started_at: found.started_at.map(|at| at.secs()),
+        created_at: found.created_at.and_then(moment),
+        started_at: found.started_at.and_then(moment),
         containers: found.containers.unwrap_or_default().into_iter().map(container).collect(),
         arn,
     }
@@ -284,6 +287,10 @@ fn host(found: ecs::ContainerInstance) -> Host {
         bottlerocket: attribute("bottlerocket.variant").is_some(),
         zone: attribute("ecs.availability-zone"),
     }
+}
+
+fn moment(at: DateTime) -> Option<Timestamp> {
+    Timestamp::from_millisecond(at.to_millis().ok()?).ok()
 }
 
 /// The id at the end of an ARN.

@@ -12,14 +12,14 @@ mod recover;
 use anyhow::bail;
 use tokio::time::sleep;
 
-use self::{hand_over::hand_over, live::Live};
+use self::{desk::Desk, hand_over::hand_over, live::Live};
 use super::fleet::make_plan;
 use crate::{
     abort::Abort,
     aws::Cloud,
     console::Console,
     error::{CtlError, Refusals},
-    metrics,
+    metrics::Meter,
     plan::Plan,
     report::{PlanReport, RunReport},
     steady_state::SteadyState,
@@ -55,13 +55,14 @@ pub(super) async fn run(
                 let left = CtlError::Abandoned { recover: live.may_be_on().then_some(recover) };
                 recover::note_unproved(&mut live, &left);
                 live.desk.report.probes = live.steady.judged();
-                hand_over::keep(live.desk.report, settings, console);
+                hand_over::keep(live.desk.report, live.desk.meter, settings, console);
                 return Err(left.into());
             }
         }
     }
     live.desk.report.probes = live.steady.judged();
-    Ok(hand_over(live.desk.report, settings, &live.desk.cloud, console).await)
+    let Desk { report, meter, cloud, .. } = live.desk;
+    Ok(hand_over(report, meter, settings, &cloud, console).await)
 }
 
 /// Every step once, in order. An abort drops this future at any of its awaits.
@@ -77,7 +78,8 @@ async fn story(
     confirm(&plan, settings, console).await?;
     let steady = SteadyState::start(&settings.probes, stop)?;
     let again = repeat_with(settings, &plan);
-    let live = slot.insert(Live::new(cloud.clone(), plan, again, steady));
+    let meter = Meter::new(&settings.metrics);
+    let live = slot.insert(Live::new(Desk::new(cloud.clone(), plan, again, meter), steady));
     tokio::select! {
         never = stop.watch_alarms(&cloud, &settings.stop_alarms) => match never {},
         result = experiment(live, settings, stop, console) => result,
@@ -103,7 +105,7 @@ async fn experiment(
         if prove::on(desk, window, console).await? {
             steady.on(window.lasts_until(desk.plan.duration_secs));
         }
-        metrics::show(&settings.metrics, &desk.report, console);
+        desk.meter.show(&desk.report, console);
         hold::hold(desk, window, console).await?;
         steady.turning_off();
         prove::off(desk, window, console).await?;

@@ -1,7 +1,7 @@
 //! CloudWatch's Embedded Metric Format: a line of JSON in a log that CloudWatch makes metrics of, without a call and without a
 //! right of its own. <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>
 
-use httpfault_common::contract::metrics::counted;
+use httpfault_common::contract::{Counters, metrics::counted};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
@@ -9,13 +9,19 @@ use crate::report::{RunReport, TaskReport};
 
 const NAMESPACE: &str = "httpfault";
 
-/// One for each task that had the fault.
-pub(super) fn lines(report: &RunReport) -> Vec<String> {
-    let tasks = report.tasks.iter().filter(|task| task.injected_at.is_some());
-    tasks.map(|task| line(report, task).to_string()).collect()
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    During,
+    /// How long the fault was on is known.
+    End,
 }
 
-fn line(report: &RunReport, task: &TaskReport) -> Value {
+/// What came since CloudWatch was told: it adds values up, so the sums of all lines are the numbers of the report. Nothing
+/// where nothing came, but for the end.
+pub(super) fn line(report: &RunReport, task: &TaskReport, told: &Counters, moment: Moment) -> Option<String> {
+    if moment == Moment::During && task.counters == *told {
+        return None;
+    }
     let experiment = &report.experiment;
     let mut line = Map::new();
     let mut metrics = Vec::new();
@@ -23,13 +29,14 @@ fn line(report: &RunReport, task: &TaskReport) -> Value {
         metrics.push(json!({ "Name": name, "Unit": unit }));
         (name, value)
     };
-    for (family, which, count) in counted(&task.counters) {
-        let (name, value) = metric(format!("{}_{which}", family.name), "Count", count.into());
+    for ((family, which, count), (.., before)) in counted(&task.counters).into_iter().zip(counted(told)) {
+        let name = format!("{}_{which}", family.name);
+        let (name, value) = metric(name, "Count", count.saturating_sub(before).into());
         line.insert(name, value);
     }
     let at = task.removed_at.or(task.counters_at).unwrap_or(report.ended_at);
-    if let Some(seconds) = task.injected_at.map(|from| seconds(from, at)) {
-        let (name, value) = metric("window_seconds".to_owned(), "Seconds", seconds.into());
+    if let (Moment::End, Some(from)) = (moment, task.injected_at) {
+        let (name, value) = metric("window_seconds".to_owned(), "Seconds", seconds(from, at).into());
         line.insert(name, value);
     }
     // A metric of its own for each service; the run and the task are there to be searched for.
@@ -50,7 +57,7 @@ fn line(report: &RunReport, task: &TaskReport) -> Value {
             "CloudWatchMetrics": [{ "Namespace": NAMESPACE, "Dimensions": [dimensions], "Metrics": metrics }],
         }),
     );
-    Value::Object(line)
+    Some(Value::Object(line).to_string())
 }
 
 fn seconds(from: Timestamp, to: Timestamp) -> f64 {

@@ -23,7 +23,7 @@ pub(crate) struct Renewed {
 pub(crate) struct Change {
     pub(crate) why: String,
     /// The task in its place.
-    pub(crate) instead: Option<String>,
+    pub(crate) instead: Option<Task>,
 }
 
 impl Plan {
@@ -62,7 +62,8 @@ impl Plan {
             let why =
                 task.map_or_else(|| "ECS no longer knows it".to_owned(), |task| task.last_status.clone());
             let new = others.pop();
-            changes.push((index, Change { why, instead: new.as_ref().map(|new| new.task.clone()) }));
+            let instead = new.as_ref().and_then(|new| fleet.tasks.iter().find(|task| task.id == new.task));
+            changes.push((index, Change { why, instead: instead.cloned() }));
             if let Some(new) = new {
                 group.push(self.tasks.len());
                 self.tasks.push(new);

@@ -9,6 +9,7 @@ use super::{
     timeline::{HostHistory, Timeline},
 };
 use crate::{
+    fleet::Task,
     plan::{Plan, PlannedTask},
     stop::Stopped,
     verify,
@@ -67,7 +68,31 @@ pub(crate) struct TaskReport {
     pub(crate) causes: Vec<String>,
     pub(crate) error: Option<Problem>,
     /// Tasks that the service started in its place.
-    pub(crate) replaced_by: Vec<String>,
+    pub(crate) replaced_by: Vec<Replacement>,
+}
+
+/// A task in place of another. The clock is ECS's.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Replacement {
+    pub(crate) task: String,
+    pub(crate) created_at: Option<Timestamp>,
+    /// Since when it runs.
+    pub(crate) started_at: Option<Timestamp>,
+}
+
+impl Replacement {
+    pub(crate) fn of(task: &Task) -> Self {
+        Self { task: task.id.clone(), created_at: task.created_at, started_at: task.started_at }
+    }
+
+    fn words(&self) -> String {
+        let clock = |at: Timestamp| at.strftime("%H:%M:%S");
+        match (self.started_at, self.created_at) {
+            (Some(at), _) => format!("{} (runs since {})", self.task, clock(at)),
+            (None, Some(at)) => format!("{} (created at {}, does not run yet)", self.task, clock(at)),
+            (None, None) => self.task.clone(),
+        }
+    }
 }
 
 impl TaskReport {
@@ -118,7 +143,8 @@ impl TaskReport {
     }
 
     pub(super) fn replacement(&self) -> Option<String> {
-        let by = (!self.replaced_by.is_empty()).then(|| self.replaced_by.join(", "))?;
+        let by: Vec<String> = self.replaced_by.iter().map(Replacement::words).collect();
+        let by = (!by.is_empty()).then(|| by.join(", "))?;
         let replaced = self.outcome == TaskOutcome::Replaced;
         let how = if replaced { "this run took" } else { "its service has started" };
         Some(format!("went away; {how} {by}"))
@@ -273,6 +299,14 @@ impl RunReport {
         let to = task.removed_at.or(task.counters_at).unwrap_or(self.ended_at).max(from);
         let (first, last) = self.within();
         (from >= first && to <= last).then_some((from, to))
+    }
+
+    /// From when on another task ran in place of one that went away under the fault.
+    pub(super) fn replaced(&self, task: &TaskReport) -> Option<Timestamp> {
+        let gone = task.outcome == TaskOutcome::TargetGone;
+        let times = task.replaced_by.iter().filter(|_| gone).filter_map(|new| new.started_at);
+        let (first, last) = (self.started_at, self.ended_at);
+        times.filter(|at| (first..=last).contains(at)).min()
     }
 
     /// From the first task's beginning to the last one's end.

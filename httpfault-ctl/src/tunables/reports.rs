@@ -26,7 +26,7 @@ pub(crate) enum Local {
 /// Where the numbers go, beside the report.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
-    /// As OpenMetrics.
+    /// As Prometheus' textfile collector reads them.
     pub(crate) file: Option<PathBuf>,
     /// As CloudWatch's lines.
     pub(crate) emf: bool,

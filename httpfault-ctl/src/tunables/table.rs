@@ -136,8 +136,8 @@ tunables! {
 
     INSTANCE_TAG = one("INSTANCE_TAG", "instance-tag", LineList, "", "Tag that instances must have to be sent commands, key=value; of several, all");
 
-    METRICS_FILE = one("METRICS_FILE", "metrics-file", Value, "", "File with the counters as OpenMetrics, for the textfile collector of node_exporter; written when the fault is on and at the end");
-    METRICS = one("METRICS", "metrics", Value, "", "emf: a line of CloudWatch's Embedded Metric Format for each task, on standard output before the report");
+    METRICS_FILE = one("METRICS_FILE", "metrics-file", Value, "", "File with the counters in Prometheus' text format, for the textfile collector of node_exporter; written when the fault is on, whenever hosts were looked at, and at the end");
+    METRICS = one("METRICS", "metrics", Value, "", "emf: lines of CloudWatch's Embedded Metric Format with what came since the last one, on standard output before the report");
 
     OTEL_EXPORTER_OTLP_ENDPOINT = one("OTEL_EXPORTER_OTLP_ENDPOINT", "otel-exporter-otlp-endpoint", Value, "", "Collector of OpenTelemetry that gets the run as spans, OTLP over HTTP as JSON, such as http://collector:4318");
     TRACE_PARENT = alias(&["TRACEPARENT"], one("TRACE_PARENT", "trace-parent", Value, "", "Span whose children they are, as W3C's traceparent"));

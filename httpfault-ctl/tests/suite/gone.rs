@@ -145,7 +145,7 @@ fn a_task_that_was_replaced_during_the_ramp_is_found_again_by_its_service() {
         tasks.iter().find(|task| task["task"] == id).unwrap_or_else(|| panic!("no {id} in {report}")).clone()
     };
     assert_eq!(
-        (&of(&old)["outcome"], &of(&old)["replaced_by"][0]),
+        (&of(&old)["outcome"], &of(&old)["replaced_by"][0]["task"]),
         (&"replaced".into(), &new.as_str().into())
     );
     assert_eq!(

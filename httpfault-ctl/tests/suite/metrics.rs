@@ -3,6 +3,7 @@
 use std::{fs, io::Write, process::Stdio};
 
 use httpfault_simulator::{World, python::Python};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{Site, finish, start};
@@ -37,7 +38,7 @@ fn a_file_says_when_the_fault_is_on_and_what_it_met() {
     let run = start(run.env("METRICS_FILE", &file).env("EXPERIMENT_ID", "watched"));
     site.eventually("the file says that it is on", || text().contains("httpfault_active{run=\"watched\"} 1"));
     run.ended().exits(0);
-    let samples = read("openmetrics", &text());
+    let samples = read("prometheus", &text());
     assert_eq!(values(&samples, "httpfault_active", ("run", "watched")), [0.0]);
     assert_eq!(values(&samples, "httpfault_requests_total", ("outcome", "faulted")), [7.0, 7.0]);
     let edge = |edge| values(&samples, "httpfault_window_seconds", ("edge", edge))[0];
@@ -46,20 +47,34 @@ fn a_file_says_when_the_fault_is_on_and_what_it_met() {
     assert_eq!(left, ["httpfault.prom"]);
 }
 
+/// An alarm has to see it while the fault is on; the sums are the report's.
 #[test]
-fn lines_for_cloudwatch_come_before_the_report() {
+fn lines_for_cloudwatch_come_while_the_fault_is_on_and_add_up() {
     let site = Site::new(World::fleet(2, 1));
     site.install();
-    let ended = finish(site.on_service("run").env("METRICS", "emf")).exits(0);
-    let lines: Vec<&str> = ended.stdout.lines().collect();
+    let out = site.files.path().join("out");
+    let text = || fs::read_to_string(&out).unwrap();
+    let mut run = site.on_service("run");
+    run.env("METRICS", "emf").env("TOTAL_CHAOS_DURATION", "600").stdout(fs::File::create(&out).unwrap());
+    let run = start(&mut run);
+    site.eventually("a line for each task", || text().matches("\"requests_faulted\":3").count() == 2);
+    run.signal(Signal::SIGTERM);
+    run.ended().exits(130);
+    let text = text();
+    let lines: Vec<&str> = text.lines().collect();
     let (report, metrics) = lines.split_last().unwrap();
-    assert_eq!(read("emf", &metrics.join("\n")), 2);
+    assert_eq!(read("emf", &metrics.join("\n")), 4, "{text}");
     let report: Value = serde_json::from_str(report).unwrap();
-    for line in metrics {
-        let line: Value = serde_json::from_str(line).unwrap();
-        assert_eq!((&line["cluster"], &line["service"]), (&json!("shop"), &json!("web")), "{line}");
-        assert_eq!(line["requests_faulted"], 7);
-        assert_eq!(line["run"], report["experiment_id"]);
+    let metrics: Vec<Value> = metrics.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for task in report["tasks"].as_array().unwrap() {
+        let own: Vec<&Value> = metrics.iter().filter(|line| line["task"] == task["task"]).collect();
+        let faulted: u64 = own.iter().map(|line| line["requests_faulted"].as_u64().unwrap()).sum();
+        assert_eq!((faulted, &task["counters"]["faulted"]), (7, &json!(7)), "{text}");
+        assert_eq!(own.iter().filter(|line| line["window_seconds"].is_number()).count(), 1, "{text}");
+        for line in own {
+            assert_eq!((&line["cluster"], &line["service"]), (&json!("shop"), &json!("web")), "{line}");
+            assert_eq!(line["run"], report["experiment_id"]);
+        }
     }
     finish(site.on_service("plan").env("METRICS", "statsd")).exits(64).says("METRICS");
 }

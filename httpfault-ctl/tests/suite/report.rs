@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::{
     application::{Application, faulted},
-    support::{Site, finish, host, start},
+    support::{STUB, Site, finish, host, start},
 };
 
 const FILES: [&str; 5] = ["junit.xml", "report.html", "report.json", "report.md", "timeline.svg"];
@@ -102,6 +102,87 @@ fn it_is_written_wherever_the_run_ends() {
     site.mode(&host(0), "refuse");
     finish(site.on_service("run").env("REPORT_DIR", &directory)).exits(1);
     assert!(read(&directory, "report.html").contains("No fault was on, so there is no timeline"));
+}
+
+/// By ECS' clock, wherever the run ends.
+#[test]
+fn what_took_the_place_of_a_task_is_on_the_timeline() {
+    for aborted in [false, true] {
+        let site = Site::new(World::fleet(if aborted { 2 } else { 1 }, 1));
+        site.agent(&STUB.replace("[ \"${STUB_MODE:-}\" != gone ]", "[ ! -e /run/httpfault/.gone ]"));
+        let directory = site.files.path().join("report");
+        let mut ctl = site.on_service("run");
+        let run = start(ctl.env("REPORT_DIR", &directory).env("TOTAL_CHAOS_DURATION", "600"));
+        site.await_on(if aborted { 2 } else { 1 });
+        let old = site.simulator.world().clusters[0].tasks[0].id.clone();
+        let new = site.simulator.edit(|world| world.replace_task(&old)).unwrap();
+        let mark = site.on_host(&host(0), "/run/httpfault/.gone");
+        fs::write(&mark, "").unwrap();
+        site.eventually("its agent ended", || {
+            fs::read_dir(mark.parent().unwrap()).unwrap().flatten().all(|one| !one.path().is_dir())
+        });
+        if aborted {
+            run.signal(Signal::SIGTERM);
+        }
+        let report = run.ended().exits(if aborted { 130 } else { 0 }).json();
+        let task = report["tasks"].as_array().unwrap().iter().find(|task| task["task"] == old).unwrap();
+        let by = &task["replaced_by"][0];
+        assert_eq!(
+            (&task["outcome"], &by["task"]),
+            (&"target_gone".into(), &new.as_str().into()),
+            "{report}"
+        );
+        assert!(by["created_at"].is_string() && by["started_at"].is_string(), "{report}");
+        let (picture, text) = (read(&directory, "timeline.svg"), read(&directory, "report.md"));
+        for part in ["another task in its place", "class=\"new\" x=", &new, "runs since"] {
+            assert!(picture.contains(part), "no {part} in {picture}");
+        }
+        assert!(text.contains(&format!("its service has started {new} (runs since")), "{text}");
+    }
+}
+
+/// Who sends a third signal leaves without proof. The files say so, and where to look.
+#[test]
+fn it_is_written_after_a_second_and_after_a_third_signal() {
+    let site = Site::new(World::fleet(1, 1));
+    site.agent(&STUB.replace("remove)\n", "remove)\n    sleep 2\n"));
+    let aborted = |to: &Path, signals: &[Signal]| {
+        let (seen, removals) = (site.times_on(), site.commands("remove").len());
+        let run = start(site.on_service("run").env("REPORT_DIR", to).env("TOTAL_CHAOS_DURATION", "600"));
+        site.await_on(seen + 1);
+        run.signal(Signal::SIGINT);
+        site.eventually("the fault is being taken off", || site.commands("remove").len() > removals);
+        signals.iter().for_each(|signal| run.signal(*signal));
+        run.ended()
+    };
+    let directory = site.files.path().join("report");
+    let done = aborted(&directory, &[Signal::SIGINT]).exits(130);
+    let document: Value = serde_json::from_str(&read(&directory, "report.json")).unwrap();
+    assert_eq!(document, done.json());
+    assert_eq!(
+        (&document["aborted"], &document["tasks"][0]["verified_off"]),
+        (&true.into(), &true.into()),
+        "{document}"
+    );
+    assert_eq!(names(&directory), FILES);
+    site.assert_clean();
+
+    // Two signals of one kind that come together are one to the kernel; these differ.
+    let last = [Signal::SIGINT, Signal::SIGTERM];
+    let done = aborted(&directory, &last).exits(3);
+    let document: Value = serde_json::from_str(&read(&directory, "report.json")).unwrap();
+    assert_eq!((&document["exit"], &document["tasks"][0]["verified_off"]), (&3.into(), &false.into()));
+    let left = document["left_behind"].to_string();
+    assert!(left.contains("left before it was proved to be off") && left.contains(&host(0)), "{left}");
+    assert_eq!(names(&directory), FILES);
+    let recover = document["recover_with"].as_str().unwrap();
+    assert!(read(&directory, "report.html").contains(recover) && done.stderr.contains(recover), "{done}");
+    assert!(read(&directory, "junit.xml").contains("failures=\"2\" errors=\"1\""));
+
+    // Standard output is the error's; the text is aside.
+    let done = aborted(Path::new("-"), &last).exits(3);
+    assert_eq!(done.json()["exit"], 3);
+    assert!(done.stderr.contains("# web: status 503 on port 80"), "{done}");
 }
 
 /// What can't be written is printed, and the exit code stays the run's.

@@ -7,7 +7,7 @@ use crate::{
     console::Console,
     error::{CtlError, Refusals},
     plan::{self, HostRun, Renewed},
-    report::{TaskOutcome, TaskReport},
+    report::{Replacement, TaskOutcome, TaskReport},
     tunables::RunSettings,
 };
 
@@ -45,10 +45,11 @@ pub(super) async fn look_again(
             Some(_) => TaskOutcome::Replaced,
             None => TaskOutcome::TargetGone,
         };
-        task.replaced_by = change.instead.iter().cloned().collect();
-        let by = change
-            .instead
-            .map_or_else(|| "none is taken instead".to_owned(), |new| format!("task {new} is taken instead"));
+        task.replaced_by = change.instead.iter().map(Replacement::of).collect();
+        let by = change.instead.map_or_else(
+            || "none is taken instead".to_owned(),
+            |new| format!("task {} is taken instead", new.id),
+        );
         let warning = format!("task {} went away before the fault ({}); {by}", task.task, change.why);
         console.warn(&warning);
         desk.warn(warning);

@@ -11,6 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::{
     aws::{Answer, Cloud, Errands, State},
     fleet::InstanceId,
+    metrics::Meter,
     plan::{HostRun, Plan},
     removal::{Verdict, Verdicts},
     report::{HostHistory, RunReport, TaskOutcome, TaskReport},
@@ -22,6 +23,7 @@ pub(super) struct Desk {
     /// Its windows are `Live`'s.
     pub(super) plan: Plan,
     pub(super) report: RunReport,
+    pub(super) meter: Meter,
     /// Looks and removals that were not answered yet.
     pub(super) errands: Errands,
     /// Hosts that have the agent.
@@ -41,10 +43,12 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) fn new(cloud: Cloud, plan: Plan, started: Timestamp, repeat_with: String) -> Self {
+    /// From now on it is a run.
+    pub(super) fn new(cloud: Cloud, plan: Plan, repeat_with: String, meter: Meter) -> Self {
         Self {
             cloud,
-            report: RunReport::new(&plan, started, repeat_with),
+            report: RunReport::new(&plan, Timestamp::now(), repeat_with),
+            meter,
             plan,
             errands: Errands::default(),
             ready: BTreeSet::new(),

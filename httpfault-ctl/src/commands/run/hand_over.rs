@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use crate::{
     aws::Cloud,
     console::Console,
-    metrics,
+    metrics::Meter,
     report::{
         self, Report, RunReport,
         files::{self, ReportFile},
@@ -21,13 +21,14 @@ use crate::{
 /// Judges the run and hands its report over.
 pub(super) async fn hand_over(
     report: RunReport,
+    meter: Meter,
     settings: &RunSettings,
     cloud: &Cloud,
     console: &Console,
 ) -> RunReport {
     let report = judged(report);
     let kept = keep_here(&report, settings, console);
-    metrics::hand_over(&settings.metrics, &report, console);
+    meter.hand_over(&report, console);
     print(&report, settings.access.output, !kept);
     if let Some(trace) = &settings.trace
         && let Err(error) = trace::send(trace, &report).await
@@ -52,9 +53,14 @@ pub(super) async fn hand_over(
     report
 }
 
-/// Only writes the files: something else is printed, and there is no time for more.
-pub(super) fn keep(report: RunReport, settings: &RunSettings, console: &Console) {
-    keep_here(&judged(report), settings, console);
+/// Only what is done on this machine: nobody waits for a network at the third signal. An error is printed in place of the
+/// document; the text stands in for files that can't be written, as always.
+pub(super) fn keep(report: RunReport, meter: Meter, settings: &RunSettings, console: &Console) {
+    let report = judged(report);
+    meter.hand_over(&report, console);
+    if !keep_here(&report, settings, console) {
+        aside(&text(&report, true), settings.access.output);
+    }
 }
 
 fn judged(mut report: RunReport) -> RunReport {

@@ -21,7 +21,7 @@ use crate::{
     verify,
 };
 
-/// The counters of the hosts are asked for at every so many looks.
+/// The counters of the hosts are asked for at every so many looks, where nobody watches them.
 const COUNTERS_AT: u32 = 4;
 
 /// Waits for the end of every command of the window and reads what the agents said.
@@ -47,6 +47,7 @@ async fn until_over(
     let begin = window.begun.unwrap_or_else(Instant::now);
     // The hosts' clocks decide; this is only how long to wait.
     let end = begin + length + desk.cloud.answer_within();
+    let counters_at = if desk.meter.is_watched() { 1 } else { COUNTERS_AT };
     let mut looks = 0;
     loop {
         let running = running(desk, window, console).await?;
@@ -61,7 +62,7 @@ async fn until_over(
         }
         looks += 1;
         let left = length.saturating_sub(begin.elapsed());
-        let due = looks % COUNTERS_AT == 0 && running.len() <= INSTANCES_PER_COMMAND;
+        let due = looks % counters_at == 0 && running.len() <= INSTANCES_PER_COMMAND;
         // At the end a host that has not ended has perhaps gone away, perhaps after it was asked.
         if begin.elapsed() >= length + desk.cloud.patience() {
             desk.errands.ask_anew(&running);
@@ -71,6 +72,7 @@ async fn until_over(
             desk.cloud.pause(0).await;
         }
         prove::answered(desk, window, console).await?;
+        desk.meter.show(&desk.report, console);
         console.progress(begin.elapsed().min(length), left, &progress(desk, window));
         sleep(nap(left, desk.cloud.poll())).await;
     }

@@ -2,16 +2,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::desk::Desk;
-use crate::{
-    aws::{Cloud, Sent},
-    fleet::InstanceId,
-    plan::{HostRun, Plan},
-    steady_state::SteadyState,
-};
+use crate::{aws::Sent, fleet::InstanceId, plan::HostRun, steady_state::SteadyState};
 
 /// A run in progress.
 pub(super) struct Live {
@@ -33,10 +27,9 @@ pub(super) struct LiveWindow {
 }
 
 impl Live {
-    pub(super) fn new(cloud: Cloud, mut plan: Plan, repeat_with: String, steady: SteadyState) -> Self {
-        let planned = std::mem::take(&mut plan.windows).into_iter();
+    pub(super) fn new(mut desk: Desk, steady: SteadyState) -> Self {
+        let planned = std::mem::take(&mut desk.plan.windows).into_iter();
         let windows = planned.map(|window| LiveWindow { runs: window.runs, sent: Vec::new(), begun: None });
-        let desk = Desk::new(cloud, plan, Timestamp::now(), repeat_with);
         Self { windows: windows.collect(), desk, steady, over: false }
     }
 

@@ -13,7 +13,7 @@ use crate::{
     fleet::InstanceId,
     plan::HostRun,
     removal::Removal,
-    report::{TaskOutcome, TaskReport},
+    report::{Replacement, TaskOutcome, TaskReport},
     verify::{self, Steering},
 };
 
@@ -149,18 +149,18 @@ fn unseen(desk: &mut Desk, run: &HostRun) {
 /// Names the tasks that a service started in place of those that went away. It is only an explanation: when it can't
 /// be had, the run is none the worse.
 pub(super) async fn replacements(desk: &mut Desk) {
-    let since = desk.report.started_at.as_second();
+    // ECS tells full seconds of some times.
+    let since = desk.report.started_at - SignedDuration::from_secs(1);
     let known: BTreeSet<String> = desk.plan.tasks.iter().map(|task| task.task.clone()).collect();
     let mut warnings = Vec::new();
     for (planned, task) in desk.plan.tasks.iter().zip(&mut desk.report.tasks) {
         let TaskReport { outcome: TaskOutcome::TargetGone, .. } = task else { continue };
         let newer =
             desk.cloud.newer_tasks(&desk.plan.cluster, &planned.group, since).await.unwrap_or_default();
-        task.replaced_by = newer.into_iter().filter(|task| !known.contains(task)).collect();
-        let by = match task.replaced_by.as_slice() {
-            [] => "no other yet".to_owned(),
-            some => some.join(", "),
-        };
+        let others = newer.iter().filter(|task| !known.contains(&task.id));
+        task.replaced_by = others.map(Replacement::of).collect();
+        let by: Vec<&str> = task.replaced_by.iter().map(|new| new.task.as_str()).collect();
+        let by = if by.is_empty() { "no other yet".to_owned() } else { by.join(", ") };
         let when = if task.injected_at.is_some() { "while" } else { "before" };
         warnings
             .push(format!("task {} went away {when} the fault was on; its service started {by}", task.task));

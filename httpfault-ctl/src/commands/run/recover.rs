@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{
     hold,
     live::{Live, LiveWindow},
+    prove,
 };
 use crate::{
     abort::Abort,
@@ -18,6 +19,9 @@ use crate::{
 
 /// How long a command may take to end after its agent said that the fault is removed.
 const TO_END: Duration = Duration::from_secs(30);
+
+/// How long it may take to ask what came in place of tasks that went away.
+const TO_EXPLAIN: Duration = Duration::from_secs(5);
 
 /// Takes off whatever the run has put on. What can't be proved goes into the report as left behind.
 pub(super) async fn recover(live: &mut Live, access: &Access, console: &Console) {
@@ -58,6 +62,8 @@ pub(super) async fn recover(live: &mut Live, access: &Access, console: &Console)
             desk.left_on(host, format!("{error}; its agent ends the fault by itself at the deadline"));
         }
     }
+    // Somebody may be waiting for the program.
+    let _unknown = tokio::time::timeout(TO_EXPLAIN, prove::replacements(desk)).await;
 }
 
 /// Says at the second signal that the proof goes on, and completes at the third.

@@ -5,7 +5,7 @@ use httpfault_common::contract::{Counters, Exit};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    super::{ProbeReport, ProbeVerdict, RunReport, TaskOutcome, TaskReport, timeline::Timeline},
+    super::{Experiment, ProbeReport, ProbeVerdict, RunReport, TaskOutcome, TaskReport, timeline::Timeline},
     picture::{self, Picture},
 };
 use crate::tunables::During;
@@ -171,10 +171,18 @@ fn facts(report: &RunReport) -> Vec<(&'static str, String)> {
             ),
         ),
         ("seed", experiment.seed.to_string()),
+        ("guards", guards(experiment)),
         ("started", moment(report.started_at)),
         ("ended", moment(report.ended_at)),
     ]);
     facts
+}
+
+fn guards(experiment: &Experiment) -> String {
+    let guards: Vec<String> = { experiment.guards.iter() }
+        .map(|guard| format!("{} {} (from {})", guard.guard, guard.limit, guard.from))
+        .collect();
+    if guards.is_empty() { "none".to_owned() } else { guards.join(", ") }
 }
 
 fn remarks(report: &RunReport) -> Vec<(String, String)> {

@@ -276,8 +276,13 @@ fn lanes(report: &RunReport, axis: &Axis, top: f64) -> Vec<Lane> {
     let task = |task: &TaskReport| Lane {
         top: 0.0,
         label: format!("{}: {}", task.name(), task.summary()),
-        bars: report.span(task).map(|(from, to)| axis.span("fault", from, to)).into_iter().collect(),
-        said: format!("task {} on {}: {}", task.task, task.instance, task.summary()),
+        bars: { report.span(task).map(|(from, to)| axis.span("fault", from, to)).into_iter() }
+            .chain(report.replaced(task).map(|from| axis.span("new", from, report.ended_at)))
+            .collect(),
+        said: {
+            let remark = task.replacement().map(|remark| format!("; it {remark}")).unwrap_or_default();
+            format!("task {} on {}: {}{remark}", task.task, task.instance, task.summary())
+        },
     };
     let probes = report.probes.iter().take(MOST_LANES).map(probe);
     let mut lanes: Vec<Lane> = probes.chain(report.tasks.iter().take(MOST_LANES).map(task)).collect();
@@ -310,17 +315,21 @@ fn times(report: &RunReport, timeline: Option<&Timeline>, on: (Timestamp, Timest
     let ends = timeline.map(|timeline| [timeline.from, timeline.end()]);
     let samples = report.probes.iter().flat_map(|probe| [probe.samples.first(), probe.samples.last()]);
     let samples = samples.flatten().map(|sample| report.since(sample.at_ms));
-    [on.0, on.1].into_iter().chain(ends.into_iter().flatten()).chain(samples).collect()
+    let new =
+        report.tasks.iter().filter_map(|task| report.replaced(task)).flat_map(|at| [at, report.ended_at]);
+    [on.0, on.1].into_iter().chain(ends.into_iter().flatten()).chain(samples).chain(new).collect()
 }
 
 /// From left to right, in a further line where there is no more room.
 fn legend(report: &RunReport, sheet: &Sheet) -> Vec<Key> {
     let probed = !report.probes.is_empty();
+    let replaced = report.tasks.iter().any(|task| report.replaced(task).is_some());
     let keys = [
         Some(("fault", format!("{} by the fault", report.experiment.status_code))),
         Some(("app", "by the application".to_owned())),
         probed.then(|| ("held", "probe held".to_owned())),
         probed.then(|| ("failed", "probe failed".to_owned())),
+        replaced.then(|| ("new", "another task in its place".to_owned())),
     ];
     let (mut x, mut y) = (sheet.left, 18.0 + if sheet.heading { 34.0 } else { 0.0 });
     let place = |(class, label): (&'static str, String)| {
