@@ -109,7 +109,10 @@ fn fork(args: &RunArgs) -> anyhow::Result<Forked> {
 }
 
 fn dispatch(command: Command, ends: Option<Ends>) -> anyhow::Result<Exit> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .thread_name(env!("CARGO_BIN_NAME"))
+        .enable_all()
+        .build()?;
     let exit = runtime.block_on(async {
         match command {
             Command::Run(args) => {

@@ -21,7 +21,7 @@ pub(crate) struct Args {
     /// Write docs/benchmarks.md and its plots, with mitmproxy among the peers and flame graphs of what misses a goal
     #[arg(long)]
     write: bool,
-    /// Write the page from the last measurement, without measuring
+    /// Write the page from the last measurement: only the flame graphs are made anew
     #[arg(long, conflicts_with = "quick")]
     again: bool,
     /// Passed on to the measurement; `-- --help` lists what it takes
@@ -49,14 +49,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.write {
         bench.arg("--write").arg(process::root().join("docs"));
         bench.arg("--mitmproxy");
-        if !args.again {
-            ensure_perf()?;
-            bench.arg("--symbols").arg(dist::with_symbols(
-                Arch::NATIVE,
-                &metadata.target_directory,
-                dist::AGENT,
-            )?);
-        }
+        ensure_perf()?;
+        let symbols = dist::with_symbols(Arch::NATIVE, &metadata.target_directory, dist::AGENT)?;
+        bench.arg("--symbols").arg(symbols);
     }
     process::run(bench.args(&args.args))
 }

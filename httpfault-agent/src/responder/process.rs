@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    ffi::CStr,
     fs::File,
     io,
     net::{SocketAddr, TcpListener as StdListener},
@@ -40,6 +41,9 @@ use crate::{
     sys,
 };
 
+/// Of the process and of its threads.
+const NAME: &CStr = c"httpfault-http";
+
 /// How often it says that it makes progress, and looks whether the agent does.
 const BEAT: Duration = Duration::from_millis(200);
 /// How long open connections have to end when the agent is gone.
@@ -74,6 +78,7 @@ fn try_run(Child { channel, signs }: Child, spec: &RunSpec) -> anyhow::Result<()
     // Its threads inherit what this one may do.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(processors)
+        .thread_name(NAME.to_string_lossy())
         .enable_all()
         .build()
         .context("starting the runtime")?;
@@ -91,7 +96,7 @@ fn separate() -> anyhow::Result<()> {
     let null = File::options().read(true).write(true).open("/dev/null")?;
     rustix::stdio::dup2_stdin(&null)?;
     rustix::stdio::dup2_stdout(&null)?;
-    Ok(rustix::thread::set_name(c"httpfault-http")?)
+    Ok(rustix::thread::set_name(NAME)?)
 }
 
 /// Enters the namespaces that are named before everything is given up; `None` is the agent's end.

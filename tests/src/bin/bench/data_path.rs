@@ -84,6 +84,17 @@ pub(crate) fn measure(size: Size, only: &[Part], beside: &Beside) -> Result<Resu
     Ok(results)
 }
 
+/// What was measured earlier, with new flame graphs where they can be made.
+pub(crate) fn again(mut results: Results, beside: &Beside) -> Result<Results> {
+    if let Some(agent) = &beside.symbols {
+        let _machine = Machine::take()?;
+        let size = results.size.clone();
+        results.flames.clear();
+        flames::measure(agent, &size, &mut results)?;
+    }
+    Ok(results)
+}
+
 fn one(part: Part, size: &Size, beside: &Beside, results: &mut Results) -> Result<()> {
     if part == Part::Containers {
         // The instance takes the machine by itself.
