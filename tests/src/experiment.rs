@@ -16,6 +16,7 @@ use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
+    process::Command,
     time::Duration,
 };
 
@@ -23,6 +24,8 @@ use anyhow::{Context, Result, bail, ensure};
 use httpfault_simulator::{
     Cluster, CommandView, ContainerInstance, ManagedInstance, Service, Simulator, Timing, World,
 };
+use nix::unistd::Pid;
+use procfs::process::Process;
 use tempfile::TempDir;
 
 pub use agent_file::AgentFile;
@@ -32,7 +35,7 @@ pub use registry::Registry;
 pub use relay::Relay;
 pub use web::{PROXY_PORT, Web, classified};
 
-use crate::{clean::Traces, docker::Instance, wait};
+use crate::{clean::Traces, command::output, docker::Instance, load::Load, wait};
 
 pub const CLUSTER: &str = "shop";
 pub const SERVICE: &str = "web";
@@ -174,6 +177,31 @@ impl Account {
     /// Ids of what runs on a host, in whatever session.
     pub fn processes(&self, host: &str) -> Vec<i32> {
         self.simulator.processes(host)
+    }
+
+    /// The agent that holds the fault on a host; its keeper is another process.
+    pub fn agent_on(&self, host: &str) -> Result<Pid> {
+        let runs = |pid: &i32| {
+            let words = Process::new(*pid).and_then(|process| process.cmdline()).unwrap_or_default();
+            words.first().is_some_and(|word| word.ends_with("httpfault-agent"))
+                && words.get(1).is_some_and(|word| word == "run")
+        };
+        let pid = self.processes(host).into_iter().find(runs);
+        Ok(Pid::from_raw(pid.with_context(|| format!("no agent runs on {host}"))?))
+    }
+
+    /// Lets a run go on until its controller and all clients have seen the fault, then ends that on `hosts`, as somebody
+    /// does who works there. So nothing depends on how fast the machine is.
+    pub fn end_when_seen(&self, mut run: Running, loads: &[Load], hosts: &[String]) -> Result<Ended> {
+        run.await_words("proved by a second command")?;
+        loads.iter().try_for_each(|load| load.await_faults(1).map(drop)).with_context(|| run.stderr())?;
+        for host in hosts {
+            let agent = self.agent_on(host)?;
+            let mut remove = Command::new("nsenter");
+            remove.arg("--target").arg(agent.to_string()).args(["--mount", "--net"]);
+            output(remove.arg(fs::read_link(format!("/proc/{agent}/exe"))?).args(["remove", "--all"]))?;
+        }
+        run.ended()
     }
 
     /// Nothing is left: in the kernel, on any host, in the namespaces of the tasks.

@@ -11,10 +11,13 @@ use httpfault_tests::{
     experiment::{Account, Ctl, Download, Ended, Registry, Relay, Web, classified, harsh, host, install},
 };
 
-/// A short experiment with traffic, whose clients lose nothing.
-fn faulted(ctl: Ctl, webs: &[&Web<'_>]) -> Result<Ended> {
+/// The fault lasts until it was seen.
+const LONG: u64 = 600;
+
+/// An experiment with traffic, whose clients lose nothing.
+fn faulted(account: &Account, ctl: Ctl, webs: &[&Web<'_>]) -> Result<Ended> {
     let loads: Vec<_> = webs.iter().map(|web| web.load()).collect();
-    let ended = ctl.finish()?.exits(0)?;
+    let ended = account.end_when_seen(ctl.start()?, &loads, &account.hosts())?.exits(0)?;
     for (web, load) in webs.iter().zip(loads) {
         let (tally, faults, _) = classified(load)?;
         assert!(faults > 0, "{}: {}", web.task, tally.summary());
@@ -34,22 +37,22 @@ fn over_ssm_to_an_empty_host_then_not_again_then_in_place_of_a_damaged_one() -> 
     let webs = [&web];
     let account = Account::empty(&instance, &webs, harsh())?;
 
-    faulted(account.run_and_deliver(5)?, &webs)?;
+    faulted(&account, account.run_and_deliver(LONG)?, &webs)?;
     assert!(is_whole(&account, &host(0))?);
     let pieces = account.commands("piece").len();
     assert!(pieces > 10, "{pieces} pieces");
     let incoming = account.on_host(&host(0), "/var/lib/httpfault/incoming");
     assert_eq!(fs::read_dir(incoming)?.count(), 0, "pieces stay on the host");
 
-    faulted(account.run_and_deliver(5)?, &webs)?;
+    faulted(&account, account.run_and_deliver(LONG)?, &webs)?;
     assert_eq!(account.commands("piece").len(), pieces, "it was sent again");
 
     let mut damaged = fs::read(account.installed(&host(0)))?;
     let middle = damaged.len() / 2;
     damaged[middle] ^= 1;
     fs::write(account.installed(&host(0)), damaged)?;
-    account.run(5)?.finish()?.exits(1)?.says("is damaged")?;
-    faulted(account.run_and_deliver(5)?, &webs)?;
+    account.run(LONG)?.finish()?.exits(1)?.says("is damaged")?;
+    faulted(&account, account.run_and_deliver(LONG)?, &webs)?;
     assert!(is_whole(&account, &host(0))?);
     account.assert_clean(&webs)
 }
@@ -70,7 +73,7 @@ fn over_ssm_to_an_outdated_host_and_not_to_its_current_neighbour() -> Result<()>
     let place = account.on_host(&host(0), &format!("/var/lib/httpfault/agents/{sum}/httpfault-agent"));
     install(&older, &place)?;
 
-    faulted(account.run_and_deliver(5)?, &webs)?;
+    faulted(&account, account.run_and_deliver(LONG)?, &webs)?;
 
     assert!(is_whole(&account, &host(0))?);
     assert!(place.exists(), "a version that was there today is kept");
@@ -90,16 +93,16 @@ fn by_download() -> Result<()> {
     let webs: Vec<&Web<'_>> = webs.iter().collect();
     let account = Account::empty(&instance, &webs, harsh())?;
     let server = Download::serve(&instance.namespace(), &account.agent().path)?;
-    let run = account.run(5)?.env("AGENT_DELIVERY", "url").env("AGENT_URL", server.url());
-    faulted(run, &webs)?;
+    let run = account.run(LONG)?.env("AGENT_DELIVERY", "url").env("AGENT_URL", server.url());
+    faulted(&account, run, &webs)?;
     for host in account.hosts() {
         assert!(is_whole(&account, &host)?, "{host}");
     }
     assert_eq!(account.commands("piece").len(), 0);
     // Where it can't be downloaded any more, it is there.
     drop(server);
-    let run = account.run(5)?.env("AGENT_DELIVERY", "url").env("AGENT_URL", "http://127.0.0.1:1/gone");
-    faulted(run, &webs)?;
+    let run = account.run(LONG)?.env("AGENT_DELIVERY", "url").env("AGENT_URL", "http://127.0.0.1:1/gone");
+    faulted(&account, run, &webs)?;
     account.assert_clean(&webs)
 }
 
@@ -149,8 +152,8 @@ fn out_of_s3() -> Result<()> {
                 file: account.agent().path.clone(),
             });
         });
-        let run = account.run(5)?.env("AGENT_DELIVERY", "s3");
-        faulted(run.env("AGENT_S3_URI", "s3://tools/httpfault-agent-{arch}"), &webs)?;
+        let run = account.run(LONG)?.env("AGENT_DELIVERY", "s3");
+        faulted(&account, run.env("AGENT_S3_URI", "s3://tools/httpfault-agent-{arch}"), &webs)?;
         assert_fetched(&account)?;
         let signed = |call: &Call| call.request["Uri"].to_string().contains("X-Amz-Signature");
         let presigned = account.simulator.calls_of("GetObject").iter().filter(|call| signed(call)).count();
@@ -175,8 +178,8 @@ fn out_of_an_image_in_ecr() -> Result<()> {
     let there = || output(instance.docker().args(["image", "inspect", &image])).is_ok();
     assert!(!there());
 
-    let run = account.run(5)?.env("AGENT_DELIVERY", "ecr").env("AGENT_IMAGE", &image);
-    faulted(run, &webs)?;
+    let run = account.run(LONG)?.env("AGENT_DELIVERY", "ecr").env("AGENT_IMAGE", &image);
+    faulted(&account, run, &webs)?;
     assert_fetched(&account)?;
     assert!(!there(), "the image stays");
     assert!(!account.simulator.calls_of("GetAuthorizationToken").is_empty(), "nobody logged in");
@@ -197,8 +200,8 @@ fn out_of_an_image_that_the_host_has() -> Result<()> {
             managed.host.env.insert("DOCKER_HOST".to_owned(), engine);
         }
     });
-    let run = account.run(5)?.env("AGENT_DELIVERY", "ecr").env("AGENT_IMAGE", Packed::NAME);
-    faulted(run, &webs)?;
+    let run = account.run(LONG)?.env("AGENT_DELIVERY", "ecr").env("AGENT_IMAGE", Packed::NAME);
+    faulted(&account, run, &webs)?;
     assert_fetched(&account)?;
     let ancestor = format!("ancestor={}", Packed::NAME);
     let left = output(instance.docker().args(["ps", "--all", "--quiet", "--filter", &ancestor]))?;
@@ -247,8 +250,8 @@ fn through_a_document_of_the_accounts_own() -> Result<()> {
     let own = |ctl: Ctl| ctl.env("SSM_DOCUMENT", "httpfault-run");
 
     let server = Download::serve(&instance.namespace(), &account.agent().path)?;
-    let run = own(account.run(5)?).env("AGENT_DELIVERY", "url").env("AGENT_URL", server.url());
-    faulted(run, &webs)?;
+    let run = own(account.run(LONG)?).env("AGENT_DELIVERY", "url").env("AGENT_URL", server.url());
+    faulted(&account, run, &webs)?;
     assert_fetched(&account)?;
     let documents: BTreeSet<String> =
         account.simulator.commands().into_iter().map(|command| command.document).collect();
@@ -268,8 +271,8 @@ fn out_of_the_image_without_leave_to_install() -> Result<()> {
         managed.host.private_dirs.push(bin.into());
     });
     install(&account.agent().path, &account.on_host(&host(0), &format!("{bin}/httpfault-agent")))?;
-    let run = account.run(5)?.env("AGENT_DELIVERY", "ssm").env("INSTALL_DEPENDENCIES", "false");
-    faulted(run, &webs)?;
+    let run = account.run(LONG)?.env("AGENT_DELIVERY", "ssm").env("INSTALL_DEPENDENCIES", "false");
+    faulted(&account, run, &webs)?;
     assert!(!account.installed(&host(0)).exists());
     account.assert_clean(&webs)
 }
@@ -280,11 +283,12 @@ fn a_host_without_it_fails_alone() -> Result<()> {
     let (lacking, ready) = (Web::start(&instance, 1, 0)?, Web::start(&instance, 2, 1)?);
     let account = Account::empty(&instance, &[&lacking, &ready], harsh())?;
     account.install(&host(1))?;
-    let loads = [lacking.load(), ready.load()];
-    let ended = account.run(5)?.finish()?.exits(2)?.says("is missing")?;
+    let (lacking_load, ready_loads) = (lacking.load(), [ready.load()]);
+    let run = account.run(LONG)?.start()?;
+    let ended = account.end_when_seen(run, &ready_loads, &[host(1)])?.exits(2)?.says("is missing")?;
     assert_eq!(ended.task(&lacking.task)?["outcome"], "failed", "{ended}");
     assert_eq!(ended.task(&ready.task)?["outcome"], "faulted", "{ended}");
-    let [lacking_load, ready_load] = loads;
+    let [ready_load] = ready_loads;
     assert_eq!(classified(lacking_load)?.1, 0, "a fault on the host without an agent");
     assert!(classified(ready_load)?.1 > 0);
     account.assert_clean(&[&lacking, &ready])

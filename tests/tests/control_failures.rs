@@ -14,27 +14,12 @@ use httpfault_tests::{
     wait,
     wire::{Connection, Response},
 };
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
-use procfs::process::Process;
+use nix::sys::signal::{Signal, kill};
 
 fn await_status(run: &Running, web: &Web<'_>, status: u16) -> Result<()> {
     let seen = || Ok(web.get("/")?.status == status);
     let waited = wait::until(&format!("status {status}"), PATIENCE, seen);
     waited.map(drop).with_context(|| run.stderr())
-}
-
-/// The agent that holds the fault on a host; its watcher is another process.
-fn agent_of(account: &Account, on: &str) -> Result<Pid> {
-    let runs = |pid: &i32| {
-        let words = Process::new(*pid).and_then(|process| process.cmdline()).unwrap_or_default();
-        words.first().is_some_and(|word| word.ends_with("httpfault-agent"))
-            && words.get(1).is_some_and(|word| word == "run")
-    };
-    let pid = account.processes(on).into_iter().find(runs);
-    Ok(Pid::from_raw(pid.context("no agent runs on the host")?))
 }
 
 #[test]
@@ -83,8 +68,10 @@ fn every_command_is_carried_out_and_its_answer_lost() -> Result<()> {
             faults.after_next("SendCommand", what);
         }
     });
-    let load = web.load();
-    let ended = account.run(5)?.finish()?.exits(0)?;
+    let loads = [web.load()];
+    let run = account.run(600)?.start()?;
+    let ended = account.end_when_seen(run, &loads, &account.hosts())?.exits(0)?;
+    let [load] = loads;
     let (_, faults, _) = classified(load)?;
     assert_eq!(ended.task(&web.task)?["counters"]["faulted"], faults, "{ended}");
     assert_eq!(account.commands("inject").len(), 1, "the fault was sent again");
@@ -203,7 +190,7 @@ fn an_agent_that_is_killed_gives_the_traffic_back_and_is_reported() -> Result<()
     account.await_commands("status", 1, |command| {
         command.invocations.iter().any(|invocation| invocation.stdout.contains("\"phase\":\"on\""))
     })?;
-    kill(agent_of(&account, &host(0))?, Signal::SIGKILL)?;
+    kill(account.agent_on(&host(0))?, Signal::SIGKILL)?;
     // A connection that the agent holds at that very moment is lost with it.
     let real = || Ok(web.get("/").is_ok_and(|response| response.is_real()));
     wait::until("real traffic", PATIENCE, real)?;
@@ -243,7 +230,7 @@ fn a_killed_agents_counters_are_the_last_that_it_kept() -> Result<()> {
         command.invocations.iter().any(|invocation| invocation.stdout.contains("\"phase\":\"on\""))
     })?;
     let all = faulted(&account, &web, "killed", 30)?;
-    kill(agent_of(&account, &host(0))?, Signal::SIGKILL)?;
+    kill(account.agent_on(&host(0))?, Signal::SIGKILL)?;
     let ended = run.ended()?.exits(2)?.says("its agent was killed")?;
     let task = ended.task(&web.task)?;
     assert_eq!((&task["counters"]["faulted"], &task["reason"]), (&all.into(), &"signal".into()), "{ended}");
@@ -322,7 +309,7 @@ fn a_lease_that_lapses_ends_its_target_and_no_other() -> Result<()> {
     let run = account.run(20)?.start()?;
     await_status(&run, &starved, 503)?;
     await_status(&run, &kept, 503)?;
-    let agent = agent_of(&account, &host(0))?;
+    let agent = account.agent_on(&host(0))?;
     kill(agent, Signal::SIGSTOP)?;
     let real = || Ok(impatient(&instance, &starved).is_ok_and(|response| response.is_real()));
     wait::until("real traffic", PATIENCE, real)?;
@@ -346,7 +333,7 @@ fn an_agent_that_hangs_gives_the_traffic_back_and_is_removed() -> Result<()> {
     let account = Account::open(&instance, &[&web])?;
     let run = account.run(8)?.env("HTTPFAULT_ANSWER_SECS", "15").start()?;
     await_status(&run, &web, 503)?;
-    kill(agent_of(&account, &host(0))?, Signal::SIGSTOP)?;
+    kill(account.agent_on(&host(0))?, Signal::SIGSTOP)?;
     let begin = Instant::now();
     let real = || Ok(impatient(&instance, &web).is_ok_and(|response| response.is_real()));
     wait::until("real traffic", Duration::from_secs(8), real)?;

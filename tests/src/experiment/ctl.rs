@@ -144,6 +144,16 @@ impl Running {
         fs::read_to_string(self.said.with_extension("stderr")).unwrap_or_default()
     }
 
+    /// Waits until it has said something on standard error.
+    pub fn await_words(&mut self, words: &str) -> Result<()> {
+        let patience = self.patience;
+        let said = || Ok(self.stderr().contains(words) || self.is_over()?);
+        let waited = wait::until(&format!("{words:?}"), patience, said);
+        waited.with_context(|| self.stderr())?;
+        ensure!(self.stderr().contains(words), "it ended and never said {words:?}:\n{}", self.stderr());
+        Ok(())
+    }
+
     pub fn is_over(&mut self) -> Result<bool> {
         Ok(self.child.try_wait().context("waiting for httpfault-ctl")?.is_some())
     }
