@@ -20,8 +20,8 @@ use crate::{
     tunables::{Agents, Architecture, Delivery},
 };
 
-/// What became of delivery on each host: `None` is success.
-pub(crate) type Delivered = BTreeMap<InstanceId, Option<Problem>>;
+/// What became of delivery on each host.
+pub(crate) type Delivered = BTreeMap<InstanceId, Result<(), Problem>>;
 
 /// What a host said about the agent.
 enum Found {
@@ -55,12 +55,12 @@ impl Cloud {
             let mut lacking = BTreeMap::new();
             for (instance, found) in found {
                 match found {
-                    Found::Ready => drop(delivered.insert(instance, None)),
-                    Found::Missing { have, damaged } => match obstacle(&instance, file, settings, damaged) {
-                        Some(problem) => drop(delivered.insert(instance, Some(problem))),
-                        None => drop(lacking.insert(instance, have)),
+                    Found::Ready => drop(delivered.insert(instance, Ok(()))),
+                    Found::Missing { have, damaged } => match may_bring(&instance, file, settings, damaged) {
+                        Err(problem) => drop(delivered.insert(instance, Err(problem))),
+                        Ok(()) => drop(lacking.insert(instance, have)),
                     },
-                    Found::Unclear(problem) => drop(delivered.insert(instance, Some(problem))),
+                    Found::Unclear(problem) => drop(delivered.insert(instance, Err(problem))),
                 }
             }
             if lacking.is_empty() {
@@ -115,21 +115,26 @@ impl Cloud {
         let hosts: Vec<InstanceId> = lacking.into_keys().collect();
         let answers = self.ask(Action::Fetch, Some(experiment), script, &hosts).await?;
         let judged = answers.into_iter().map(|answer| {
-            let problem = match found(&answer) {
-                Found::Ready => None,
-                Found::Missing { .. } | Found::Unclear(_) => Some(not_delivered(
+            let outcome = match found(&answer) {
+                Found::Ready => Ok(()),
+                Found::Missing { .. } | Found::Unclear(_) => Err(not_delivered(
                     &answer.instance,
                     format!("downloading the agent: {}", answer.failure()),
                 )),
             };
-            (answer.instance, problem)
+            (answer.instance, outcome)
         });
         Ok(judged.collect())
     }
 }
 
-/// Why an agent that is missing can't be brought.
-fn obstacle(instance: &InstanceId, file: &AgentFile, settings: &Agents, damaged: bool) -> Option<Problem> {
+/// Whether an agent that is missing can be brought, or why not.
+fn may_bring(
+    instance: &InstanceId,
+    file: &AgentFile,
+    settings: &Agents,
+    damaged: bool,
+) -> Result<(), Problem> {
     let state = if damaged { "damaged" } else { "missing" };
     let subject = format!("instance {instance}");
     let problem = format!("the agent with SHA-256 {} is {state}", file.sha256);
@@ -142,9 +147,9 @@ fn obstacle(instance: &InstanceId, file: &AgentFile, settings: &Agents, damaged:
     } else if settings.delivery == Delivery::Pieces && file.compressed.is_none() {
         "sending it in pieces needs the file itself: set AGENT_DIR"
     } else {
-        return None;
+        return Ok(());
     };
-    Some(Problem { subject, problem, next: next.to_owned() })
+    Err(Problem { subject, problem, next: next.to_owned() })
 }
 
 fn not_delivered(instance: &InstanceId, reason: String) -> Problem {

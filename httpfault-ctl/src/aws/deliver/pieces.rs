@@ -86,13 +86,13 @@ impl Cloud {
             lacking.clear();
             for answer in answers {
                 match found(&answer) {
-                    Found::Ready => drop(delivered.insert(answer.instance, None)),
+                    Found::Ready => drop(delivered.insert(answer.instance, Ok(()))),
                     // The install script lists what is missing; all else is there.
                     Found::Missing { have: missing, .. } => {
                         let have = names.iter().filter(|name| !missing.contains(*name)).cloned().collect();
                         lacking.insert(answer.instance, have);
                     }
-                    Found::Unclear(problem) => drop(delivered.insert(answer.instance, Some(problem))),
+                    Found::Unclear(problem) => drop(delivered.insert(answer.instance, Err(problem))),
                 }
             }
             if lacking.is_empty() {
@@ -101,7 +101,7 @@ impl Cloud {
         }
         for instance in lacking.into_keys() {
             let reason = format!("pieces of the agent did not arrive in {ROUNDS} rounds");
-            delivered.insert(instance.clone(), Some(not_delivered(&instance, reason)));
+            delivered.insert(instance.clone(), Err(not_delivered(&instance, reason)));
         }
         Ok(delivered)
     }

@@ -51,7 +51,7 @@ pub(super) async fn deliver_to(
         desk.cloud.deliver(&experiment, &hosts, &desk.plan.agents, &settings.agents, &say).await?;
     let mut problems: Vec<Problem> = Vec::new();
     for (host, outcome) in delivered {
-        let Some(problem) = outcome else {
+        let Err(problem) = outcome else {
             desk.ready.insert(host);
             continue;
         };
