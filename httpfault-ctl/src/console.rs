@@ -7,6 +7,8 @@ use std::{
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::aws::ApiError;
+
 /// Standard error, with a live line when it is a terminal.
 #[derive(Debug)]
 pub(crate) struct Console {
@@ -59,6 +61,21 @@ impl Console {
     pub(crate) fn end(&mut self) {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
+        }
+    }
+
+    /// `None`, said with what comes next, for a call that may succeed later: it was throttled, or its answer was lost.
+    pub(crate) fn unless_passing<T>(
+        &self,
+        result: Result<T, ApiError>,
+        then: &str,
+    ) -> Result<Option<T>, ApiError> {
+        match result {
+            Err(error) if error.is_passing() => {
+                self.warn(&format!("{error}; {then}"));
+                Ok(None)
+            }
+            other => other.map(Some),
         }
     }
 

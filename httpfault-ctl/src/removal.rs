@@ -24,6 +24,8 @@ const REMOVALS: u32 = 3;
 
 /// So many looks may fail in a way that is not expected to pass.
 const FAILURES: u32 = 3;
+/// A call that was throttled or lost is made again at the next step.
+const TRYING_AGAIN: &str = "trying again";
 /// So many looks follow each other quickly.
 const OFTEN: u32 = 6;
 
@@ -177,7 +179,7 @@ impl<'a> Removal<'a> {
         let (mut looks, mut failed) = (0, 0);
         while !todo.is_empty() {
             let sent = self.errands.send(self.cloud, action, self.experiment, script, &unasked).await;
-            self.unless_passing(sent)?;
+            self.console.unless_passing(sent, TRYING_AGAIN)?;
             unasked.retain(|host| !self.errands.asked_since(host, begin));
             let step = step(self.cloud, looks);
             let left = patience.saturating_sub(begin.elapsed());
@@ -186,12 +188,12 @@ impl<'a> Removal<'a> {
             let replies = match self.errands.collect(self.cloud).await {
                 // Perhaps nothing can be seen any more, but what was not asked for yet can still be done.
                 Err(error) if !error.is_passing() && failed < FAILURES => {
-                    self.console.warn(&format!("{error}; trying again"));
+                    self.console.warn(&format!("{error}; {TRYING_AGAIN}"));
                     failed += 1;
                     self.errands.forget_before(begin);
                     continue;
                 }
-                replies => self.unless_passing(replies)?.unwrap_or_default(),
+                replies => self.console.unless_passing(replies, TRYING_AGAIN)?.unwrap_or_default(),
             };
             for reply in replies.into_iter().filter(|reply| reply.asked >= begin) {
                 let host = reply.answer.instance.clone();
@@ -214,17 +216,6 @@ impl<'a> Removal<'a> {
             }
         }
         Ok(on)
-    }
-
-    /// A call that was throttled or lost is made again at the next step.
-    fn unless_passing<T>(&self, result: Result<T, ApiError>) -> Result<Option<T>, ApiError> {
-        match result {
-            Err(error) if error.is_passing() => {
-                self.console.warn(&format!("{error}; trying again"));
-                Ok(None)
-            }
-            other => other.map(Some),
-        }
     }
 
     fn judge(&self, answer: &Answer) -> Verdict {
@@ -259,7 +250,8 @@ impl<'a> Removal<'a> {
             if !sent.instances.iter().any(|host| hosts.contains(host)) {
                 continue;
             }
-            let states = self.unless_passing(self.cloud.look(sent).await)?.unwrap_or_default();
+            let states = self.console.unless_passing(self.cloud.look(sent).await, TRYING_AGAIN)?;
+            let states = states.unwrap_or_default();
             let open = |host: &&InstanceId| {
                 hosts.contains(*host) && !states.get(*host).is_some_and(|state| state.is_final())
             };

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     desk::{Desk, problem},
     live::LiveWindow,
-    prove::{self, tolerate},
+    prove::{self, LOOKING_AGAIN},
 };
 use crate::{
     aws::{Answer, ApiError, Sent, State, limit::INSTANCES_PER_COMMAND},
@@ -86,7 +86,7 @@ async fn running(
 ) -> Result<BTreeSet<InstanceId>, ApiError> {
     let mut running = BTreeSet::new();
     for sent in &window.sent {
-        match tolerate(desk.cloud.look(sent).await, console)? {
+        match console.unless_passing(desk.cloud.look(sent).await, LOOKING_AGAIN)? {
             Some(states) => running.extend(unfinished(states)),
             None => running.extend(sent.instances.iter().cloned()),
         }

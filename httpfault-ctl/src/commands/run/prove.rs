@@ -41,7 +41,8 @@ pub(super) async fn on(desk: &mut Desk, window: &LiveWindow, console: &Console) 
             break;
         }
         for sent in &window.sent {
-            let states = tolerate(desk.cloud.look(sent).await, console)?.unwrap_or_default();
+            let states =
+                console.unless_passing(desk.cloud.look(sent).await, LOOKING_AGAIN)?.unwrap_or_default();
             // What has ended is read with its output, after the hold.
             pending.retain(|host| !states.get(host).is_some_and(State::is_final));
         }
@@ -65,7 +66,7 @@ pub(super) async fn look(
     let experiment = desk.experiment();
     let script = scripts::status(Some(&experiment));
     let sent = desk.errands.send(&desk.cloud, Action::Status, Some(&experiment), &script, hosts).await;
-    tolerate(sent, console).map(drop)
+    console.unless_passing(sent, LOOKING_AGAIN).map(drop)
 }
 
 /// Takes the answers that have come: the hosts that show the fault on. Their counters go into the records.
@@ -79,7 +80,8 @@ pub(super) async fn answered(
     let mut on = BTreeSet::new();
     // A look at an earlier window tells nothing of this one.
     let own = |reply: &Reply| window.begun.is_some_and(|begun| reply.asked >= begun);
-    for reply in tolerate(replies, console)?.unwrap_or_default().into_iter().filter(own) {
+    let replies = console.unless_passing(replies, LOOKING_AGAIN)?.unwrap_or_default();
+    for reply in replies.into_iter().filter(own) {
         let answer = reply.answer;
         if answer.is_refused() {
             desk.host_gone(&answer.instance, &answer.failure());
@@ -169,13 +171,4 @@ pub(super) async fn replacements(desk: &mut Desk) {
 }
 
 /// A look that failed for lack of rate or network says nothing about the fault.
-pub(super) fn tolerate<T>(result: Result<T, ApiError>, console: &Console) -> Result<Option<T>, ApiError> {
-    match result {
-        Ok(value) => Ok(Some(value)),
-        Err(error) if error.is_passing() => {
-            console.warn(&format!("{error}; the fault is not touched, looking again"));
-            Ok(None)
-        }
-        Err(error) => Err(error),
-    }
-}
+pub(super) const LOOKING_AGAIN: &str = "the fault is not touched, looking again";
