@@ -94,9 +94,8 @@ impl Errands {
     /// One look at everything that is open: what has been answered since the last one.
     pub(crate) async fn collect(&mut self, cloud: &Cloud) -> Result<Vec<Reply>, ApiError> {
         for errand in &mut self.open {
-            let hosts = errand.waiting.keys().cloned().collect();
-            let open = Sent { instances: hosts, ..errand.sent.clone() };
-            for answer in cloud.outputs(&open).await? {
+            errand.sent.instances.retain(|host| errand.waiting.contains_key(host));
+            for answer in cloud.outputs(&errand.sent).await? {
                 if answer.state.is_final() {
                     errand.waiting.remove(&answer.instance);
                     self.asked_anew.remove(&answer.instance);

@@ -55,7 +55,7 @@ impl Cloud {
     }
 
     pub(super) fn lacks(&self, right: Optional) -> bool {
-        self.lacking().contains(&right)
+        self.rights.0.lock().unwrap_or_else(PoisonError::into_inner).contains(&right)
     }
 
     /// Everything that was denied so far.
