@@ -12,6 +12,8 @@ pub(crate) const SPEC_BYTES: usize = 48 * 1024;
 /// Room for specs in one script: an SSM document with its parameters is at most 64 KB, and a document of one's own is
 /// longer than AWS-RunShellScript.
 pub(super) const CASES_BYTES: usize = 44_000;
+/// An SSM agent takes a message every 2 to 2.5 s; nothing that is sent in several comes faster.
+pub(crate) const SECS_PER_MESSAGE: f64 = 2.25;
 /// How long SSM may take to bring a command to a host, seconds (30 is the least).
 pub(super) const DELIVERY_SECS: i32 = 60;
 /// AWS-RunShellScript makes anything below 5 seconds an hour.

@@ -7,12 +7,10 @@ use serde::Serialize;
 use super::Window;
 use crate::{
     agents::AgentFile,
-    aws::limit::{INSTANCES_PER_COMMAND, piece_bytes},
+    aws::limit::{INSTANCES_PER_COMMAND, SECS_PER_MESSAGE, piece_bytes},
     tunables::{Architecture, Delivery, RunSettings},
 };
 
-/// An SSM agent takes a message every 2 to 2.5 s; nothing that is sent in several comes faster.
-const SECS_PER_MESSAGE: f64 = 2.25;
 /// What looking now and then adds to that, at most.
 const OVERHEAD: f64 = 1.2;
 
@@ -54,7 +52,7 @@ pub(super) fn plan(
     let floor = commands as f64 * SECS_PER_MESSAGE;
     let seconds = (floor * OVERHEAD).ceil() as u64;
     let how = format!(
-        "in pieces over Run Command, {commands} commands; at least {floor:.0} s, because an SSM agent takes a message every 2 to 2.5 s"
+        "in pieces over Run Command, {commands} commands; at least {floor:.0} s, because an SSM agent takes a message every 2 to 2.5 s, and at most {OVERHEAD} times that"
     );
     let hosts = windows.iter().map(|window| window.runs.len()).max().unwrap_or(0);
     let warning = (hosts > INSTANCES_PER_COMMAND).then(|| {

@@ -11,6 +11,9 @@ use nix::sys::signal::Signal;
 use super::{Size, controller, fleet::Fleet, limit};
 use crate::print;
 
+/// How long a fault may stay on after SIGTERM, and how long the proof may take, seconds: a pod has little more.
+const OFF_WITHIN: f64 = 10.0;
+const PROVED_WITHIN: f64 = 25.0;
 /// How long a fault may take to be on everywhere.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -64,5 +67,10 @@ fn one(size: &Size, busy: u32) -> Result<()> {
     let tasks = report["tasks"].as_array().context("no tasks in the report")?;
     ensure!(tasks.iter().all(|task| task["verified_off"] == true), "not proved everywhere: {ended}");
     let cancelled = simulator.count("CancelCommand");
-    print(&format!("| {busy} of 5 | {off:.1} s | {proved:.1} s | {cancelled} calls |\n"))
+    print(&format!("| {busy} of 5 | {off:.1} s | {proved:.1} s | {cancelled} calls |\n"))?;
+    ensure!(
+        off <= OFF_WITHIN && proved <= PROVED_WITHIN,
+        "it may take {OFF_WITHIN} s to be off and {PROVED_WITHIN} s to be proved"
+    );
+    Ok(())
 }
