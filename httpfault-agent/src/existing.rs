@@ -107,8 +107,8 @@ const INSIST_AFTER: Duration = Duration::from_millis(100);
 const TRY_EVERY: Duration = Duration::from_millis(1);
 /// How often it is looked whether an agent that does not answer still lives.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
-/// The same for answers of an agent that is gone: what it wrote is on its way.
-const LAST_ANSWERS: Duration = Duration::from_millis(100);
+/// How long requests that were eaten before the agent was gone have to be answered. Its responder waits longer for them.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 /// What a target is told.
 pub(crate) enum Told {
@@ -181,26 +181,21 @@ impl Shared {
         let _gone = self.requests.send(Request::Carry { target, connection, origin, stream });
     }
 
-    /// Asks the responder to let go of a connection that seems to be at rest. One that can't be asked is.
+    /// Asks the responder to let go of a connection. It counts as busy when the agent ends meanwhile: then nobody is asked
+    /// any more.
     async fn release(&self, target: u32, connection: u64) -> Released {
-        if self.agent_lives() {
-            let (answer, answered) = oneshot::channel();
-            if self.requests.send(Request::Release { target, connection, answer }).is_ok() {
-                return self.answered(answered).await;
-            }
+        let (answer, mut answered) = oneshot::channel();
+        if self.requests.send(Request::Release { target, connection, answer }).is_err() {
+            return Released::Busy;
         }
-        Released::AtRest
-    }
-
-    /// However late: a responder that let go serves nothing more that is sent to it.
-    async fn answered(&self, mut answered: oneshot::Receiver<Released>) -> Released {
+        // However late: a responder that let go serves nothing more that is sent to it.
         while self.agent_lives() {
             match timeout(ASK_AGAIN, &mut answered).await {
-                Ok(answer) => return answer.unwrap_or(Released::AtRest),
+                Ok(answer) => return answer.unwrap_or(Released::Busy),
                 Err(_elapsed) => {}
             }
         }
-        Released::AtRest
+        Released::Busy
     }
 }
 
@@ -415,7 +410,7 @@ impl Care {
             let insist = begun.elapsed() >= INSIST_AFTER;
             self.give_back(if insist { Patience::Insisting } else { Patience::Passing }).await;
             let within = if self.shared.agent_is_gone() { LAST_ANSWERS } else { GIVE_BACK_WITHIN };
-            if self.taken.is_empty() || begun.elapsed() >= within {
+            if self.waits_in_vain() || begun.elapsed() >= within {
                 break;
             }
             tokio::time::sleep(TRY_EVERY).await;

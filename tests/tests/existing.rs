@@ -10,6 +10,7 @@ use httpfault_tests::{
     docker::{Instance, Plan},
     http2,
     load::{self, Load, Outcome, Style},
+    parts::Parts,
     site::{COUNT_PORT, Site, TARGET_V4},
     wait,
     wire::{Broken, Connection, Response},
@@ -414,6 +415,40 @@ fn take_spares_what_is_spared() -> Result<()> {
     assert_eq!((counters.existing_taken, counters.existing_given_back), (2, 2), "{counters:?}");
     for connection in &mut pool {
         assert!(connection.get("/")?.is_real());
+    }
+    Ok(())
+}
+
+/// What the kernel has taken from the application when the agent is killed is answered, here by a responder that waits
+/// for a keeper which had no processor meanwhile; then the application goes on.
+#[test]
+fn what_was_taken_is_answered_though_the_agent_is_killed() -> Result<()> {
+    let site = Site::take("agentkill")?;
+    let mut pool = pool(&site, 8)?;
+    let id = experiment("agentkill");
+    let agent = site.inject(&id, &["--existing-connections", "take"])?;
+    for connection in &mut pool {
+        assert_faulted(&connection.get("/")?, &id);
+    }
+    assert_eq!(taken(&id)?, 8);
+    let parts = Parts::of(&agent)?;
+    let keeper = agent.keeper()?;
+    kill(keeper, Signal::SIGSTOP).context("stopping the keeper")?;
+    let killed = pool
+        .iter_mut()
+        .try_for_each(|connection| Ok(connection.send(b"GET / HTTP/1.1\r\nHost: app\r\n\r\n")?))
+        .and_then(|()| agent.signal(Signal::SIGKILL))
+        .and_then(|()| agent.ended());
+    // A responder that does not wait is gone by then.
+    wait::pause(Duration::from_millis(100));
+    kill(keeper, Signal::SIGCONT).context("letting the keeper go on")?;
+    killed?;
+    for connection in &mut pool {
+        assert_faulted(&connection.response("GET")?, &id);
+    }
+    parts.await_end()?;
+    for connection in &mut pool {
+        assert!(connection.get("/")?.is_real(), "the application goes on");
     }
     Ok(())
 }

@@ -40,12 +40,11 @@ impl Care {
         if patience == Patience::Insisting {
             self.come_to_rest().await;
         }
-        // The responder knows; without it, what was sent last tells.
+        // The responder knows. While it can't be asked the gates let nothing more in, and what was sent last tells.
         let asks = self.shared.agent_lives();
-        let rests = self.taken.iter().filter(|(_, taken)| asks || taken.is_at_rest());
-        let cookies: Vec<u64> = rests.map(|(cookie, _)| *cookie).collect();
+        let cookies: Vec<u64> = if asks { self.taken.keys().copied().collect() } else { self.answered() };
         for batch in cookies.chunks(BATCH) {
-            self.give_back_batch(batch).await;
+            self.give_back_batch(batch, asks).await;
         }
         if patience == Patience::Insisting {
             let mut gates = self.shared.gates.borrow_mut();
@@ -67,7 +66,21 @@ impl Care {
         }
     }
 
-    async fn give_back_batch(&mut self, batch: &[u64]) {
+    /// Those of which every request that was let in is here, and answered.
+    fn answered(&self) -> Vec<u64> {
+        let gates = self.shared.gates.borrow();
+        let answered =
+            |(cookie, taken): &(&u64, &Taken)| taken.has_come(**cookie, &gates) && taken.is_at_rest();
+        self.taken.iter().filter(answered).map(|(cookie, _)| *cookie).collect()
+    }
+
+    /// Whether none is left for which waiting would help.
+    pub(super) fn waits_in_vain(&self) -> bool {
+        let gone = self.shared.agent_is_gone();
+        self.taken.values().all(|taken| gone && taken.is_unanswered())
+    }
+
+    async fn give_back_batch(&mut self, batch: &[u64], asks: bool) {
         let asked: Vec<(u64, Taken)> =
             batch.iter().filter_map(|cookie| Some((*cookie, self.taken.remove(cookie)?))).collect();
         let (shared, target) = (std::rc::Rc::clone(&self.shared), self.target);
@@ -76,7 +89,13 @@ impl Care {
             let shared = &shared;
             async move {
                 let Some(carrier) = &mut taken.carrier else { return (cookie, taken, Released::AtRest) };
-                let released = shared.release(target, cookie).await;
+                let released = if asks {
+                    shared.release(target, cookie).await
+                } else {
+                    // It ends its side behind its last answer.
+                    carrier.finish();
+                    Released::AtRest
+                };
                 if released == Released::AtRest {
                     // What it wrote before is on its way to the client.
                     let _late = timeout(ANSWER_WITHIN, carrier.ended()).await;

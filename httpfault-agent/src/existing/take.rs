@@ -49,17 +49,27 @@ impl Taken {
         self.carrier.as_ref().is_none_or(Carrier::is_at_rest)
     }
 
+    /// Whether the responder's part ended before every request was answered.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.carrier.as_ref().is_some_and(Carrier::is_out) && !self.is_at_rest()
+    }
+
+    /// Whether all that was let in was eaten, and all that was eaten is known here.
+    pub(super) fn has_come(&self, cookie: u64, gates: &Gates) -> bool {
+        let has = gates.seen_whole(cookie).is_some_and(|seen| self.has_all(&seen));
+        if !has {
+            // Received, and held back by the kernel.
+            look_into(&self.socket);
+        }
+        has
+    }
+
     /// Takes it out of the map if all that was let in was eaten, and all that was eaten is known here.
     pub(super) fn untake(&self, cookie: u64, gates: &mut Gates) -> bool {
         let until = corked_until();
-        let done = gates.cork(cookie, until).is_ok()
-            && gates.seen_whole(cookie).is_some_and(|seen| self.has_all(&seen))
-            && holds(until);
+        let done = gates.cork(cookie, until).is_ok() && self.has_come(cookie, gates) && holds(until);
         if done {
             gates.untake(cookie);
-        } else {
-            // Received, and held back by the kernel.
-            look_into(&self.socket);
         }
         gates.uncork(cookie);
         done

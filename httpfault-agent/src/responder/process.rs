@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, bail};
+use futures_util::future::join_all;
 use httpfault_common::contract::RunSpec;
 use httpfault_responder::{Adopted, Config, Destination, Ending, Limits, Responder};
 use nix::sys::signal::{SigSet, Signal};
@@ -46,7 +47,10 @@ const NAME: &CStr = c"httpfault-http";
 
 /// How often it says that it makes progress, and looks whether the agent does.
 const BEAT: Duration = Duration::from_millis(200);
-/// How long open connections have to end when the agent is gone.
+/// How long the keeper has to end what it carries when the agent is gone. It needs milliseconds, and half a second for a
+/// request that never becomes whole.
+const CARRIED: Duration = Duration::from_secs(1);
+/// How long open connections have to end then.
 const LAST: Duration = Duration::from_millis(1500);
 
 /// Targets whose namespaces were entered, and those where that failed.
@@ -186,6 +190,7 @@ impl Desk {
                 },
             }
         };
+        self.carried().await;
         let mut ending = JoinSet::new();
         for responder in std::mem::take(&mut self.serving).into_values() {
             ending.spawn(responder.finish(Duration::ZERO));
@@ -193,6 +198,12 @@ impl Desk {
         let all = async { while ending.join_next().await.is_some() {} };
         let _at_most = timeout(LAST, all).await;
         ended
+    }
+
+    /// The agent is gone. Requests that the kernel has eaten are on their way; the keeper ends each stream behind them.
+    async fn carried(&self) {
+        let all: Vec<Arc<Adopted>> = adoptions(&self.adoptions).values().map(Arc::clone).collect();
+        let _at_most = timeout(CARRIED, join_all(all.iter().map(|adopted| adopted.ended()))).await;
     }
 
     fn carry_out(&mut self, order: Order, descriptors: Vec<OwnedFd>) {
