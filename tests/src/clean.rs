@@ -1,12 +1,15 @@
 //! Asks the kernel that a fault left nothing. It compares with what was there before the test, so that an unrelated
 //! fault on the same machine is no failure.
 
+mod holders;
+
 use std::{collections::BTreeSet, fs, io::ErrorKind, path::Path, time::Duration};
 
 use anyhow::{Context, Result, bail};
 use aya::programs::{ProgramError, links::LinkError, loaded_links, loaded_programs};
 
 use crate::{netns::Namespace, wait};
+use holders::Holder;
 
 /// Names of our kernel programs begin so (`abi::program`).
 const PROGRAMS: &str = "httpfault_";
@@ -18,6 +21,7 @@ const FREED: Duration = Duration::from_secs(3);
 /// What is on the machine.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Traces {
+    whose: Whose,
     programs: BTreeSet<(u32, String)>,
     /// Attachments of those programs: link and program.
     links: BTreeSet<(u32, u32)>,
@@ -25,51 +29,104 @@ pub struct Traces {
     agents: BTreeSet<i32>,
 }
 
+/// Whose traces count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Whose {
+    #[default]
+    Everybodys,
+    /// Not those of agents in other mount namespaces than this process's.
+    Ours,
+}
+
 impl Traces {
     pub fn now() -> Result<Self> {
-        let programs = programs()?;
+        Self::of(Whose::Everybodys)
+    }
+
+    /// For a test that has a mount namespace to itself, as its agents then have: what agents elsewhere have open is not
+    /// theirs. What nobody has open is.
+    pub fn here() -> Result<Self> {
+        Self::of(Whose::Ours)
+    }
+
+    fn of(whose: Whose) -> Result<Self> {
+        let (mut programs, mut links, mut agents) = (programs()?, links()?, agents()?);
+        if whose == Whose::Ours {
+            // After the lists: who made what is in them has it open by now.
+            for other in holders::elsewhere(&agents)? {
+                programs.retain(|(id, _)| !other.programs.contains(id));
+                links.retain(|(id, _)| !other.links.contains(id));
+                agents.remove(&other.pid);
+            }
+        }
         let ours = programs.iter().map(|(id, _)| *id).collect::<BTreeSet<_>>();
-        let links = links()?.into_iter().filter(|(_, program)| ours.contains(program)).collect();
-        Ok(Self { programs, links, state: state()?, agents: agents()? })
+        links.retain(|(_, program)| ours.contains(program));
+        Ok(Self { whose, programs, links, state: state()?, agents })
     }
 
     /// Kernel programs that were not there at the time of `self`, by name.
     pub fn new_programs(&self) -> Result<Vec<String>> {
-        Ok(Self::now()?.programs.difference(&self.programs).map(|(_, name)| name.clone()).collect())
+        Ok(self.since()?.programs.into_iter().map(|(_, name)| name).collect())
     }
 
     /// Links that were not there at the time of `self`.
     pub fn new_links(&self) -> Result<usize> {
-        Ok(Self::now()?.links.difference(&self.links).count())
+        Ok(self.since()?.links.len())
     }
 
-    /// An error that names whatever is there and was not at the time of `self`, and a listener on the proxy port in any
-    /// of `namespaces`.
+    /// An error that names whatever is there and was not at the time of `self`, who has it open, and a listener on the
+    /// proxy port in any of `namespaces`.
     pub fn none_but_these(&self, namespaces: &[(&Namespace, u16)]) -> Result<()> {
-        let clean = wait::until("every trace to be gone", FREED, || Ok(self.added(namespaces)?.is_empty()));
-        clean.map(drop).or_else(|_late| {
-            let added = self.added(namespaces)?;
-            bail!("left behind: {}", added.join(", "))
+        let clean = || Ok(self.since()?.is_none() && listeners(namespaces)?.is_empty());
+        wait::until("every trace to be gone", FREED, clean).map(drop).or_else(|_late| {
+            bail!("left behind: {}", [self.added()?, listeners(namespaces)?].concat().join(", "))
         })
     }
 
-    fn added(&self, namespaces: &[(&Namespace, u16)]) -> Result<Vec<String>> {
-        let now = Self::now()?;
-        let mut added = Vec::new();
-        added
-            .extend(now.programs.difference(&self.programs).map(|(id, name)| format!("program {id} {name}")));
-        added.extend(
-            now.links.difference(&self.links).map(|(link, program)| format!("link {link} of {program}")),
-        );
-        added.extend(now.state.difference(&self.state).map(|name| format!("{STATE}/{name}")));
-        added.extend(now.agents.difference(&self.agents).map(|pid| format!("agent process {pid}")));
-        for (namespace, proxy_port) in namespaces {
-            if namespace.listens(*proxy_port)? {
-                added.push(format!("a listener on port {proxy_port} in {}", namespace.path().display()));
-            }
-        }
-        Ok(added)
+    /// Names whatever is there and was not at the time of `self`, and who has it open.
+    pub fn added(&self) -> Result<Vec<String>> {
+        let (new, all) = (self.since()?, holders::all()?);
+        let who = |has: &dyn Fn(&Holder) -> bool| {
+            let who: Vec<String> = all.iter().filter(|holder| has(holder)).map(Holder::to_string).collect();
+            if who.is_empty() { "nobody".to_owned() } else { who.join(" and ") }
+        };
+        let programs = new.programs.iter().map(|(id, name)| {
+            let who = who(&|holder| holder.programs.contains(id));
+            format!("program {id} {name}, which {who} has open")
+        });
+        let links = new.links.iter().map(|(id, program)| {
+            format!("link {id} of {program}, which {} has open", who(&|holder| holder.links.contains(id)))
+        });
+        let state = new.state.iter().map(|name| format!("{STATE}/{name}"));
+        let agents = new.agents.iter().map(|pid| format!("agent process {pid}"));
+        Ok(programs.chain(links).chain(state).chain(agents).collect())
     }
+
+    /// What is there and was not at the time of `self`.
+    fn since(&self) -> Result<Self> {
+        let now = Self::of(self.whose)?;
+        Ok(Self {
+            whose: self.whose,
+            programs: now.programs.difference(&self.programs).cloned().collect(),
+            links: now.links.difference(&self.links).copied().collect(),
+            state: now.state.difference(&self.state).cloned().collect(),
+            agents: now.agents.difference(&self.agents).copied().collect(),
+        })
+    }
+
+    fn is_none(&self) -> bool {
+        *self == Self { whose: self.whose, ..Self::default() }
+    }
+}
+
+fn listeners(namespaces: &[(&Namespace, u16)]) -> Result<Vec<String>> {
+    let mut listeners = Vec::new();
+    for (namespace, port) in namespaces {
+        if namespace.listens(*port)? {
+            listeners.push(format!("a listener on port {port} in {}", namespace.path().display()));
+        }
+    }
+    Ok(listeners)
 }
 
 fn programs() -> Result<BTreeSet<(u32, String)>> {

@@ -58,7 +58,8 @@ fn asked(plan: Plan) -> Option<usize> {
 }
 
 pub(crate) fn run(site: &mut Site, plan: Plan) -> Result<Seen> {
-    let before = Traces::now()?;
+    // Agents of others are in other mount namespaces.
+    let before = Traces::here()?;
     let id = experiment("chaos");
     let loads = Loads::start(site)?;
     let start = Instant::now();
