@@ -54,8 +54,9 @@ impl Recorded {
         ensure!(!of_the_agent.is_empty(), "none of perf's samples is of the agent");
         let mut options = Options::default();
         options.title = format!("httpfault-agent: {title}");
-        options.count_name = "samples".to_owned();
+        options.count_name = "ns".to_owned();
         options.min_width = LEAST_WIDTH;
+        options.no_javascript = true;
         // The same function has the same colour in all graphs.
         options.hash = true;
         let mut svg = Vec::new();
