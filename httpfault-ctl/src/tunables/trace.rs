@@ -12,11 +12,11 @@ pub(crate) struct Trace {
     pub(crate) parent: Option<Parent>,
 }
 
-/// A span of somebody else, hexadecimal as in W3C's traceparent.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A span of somebody else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Parent {
-    pub(crate) trace: String,
-    pub(crate) span: String,
+    pub(crate) trace: [u8; 16],
+    pub(crate) span: [u8; 8],
 }
 
 pub(super) fn read_trace(raw: &mut Raw) -> Option<Trace> {
@@ -45,11 +45,12 @@ fn parent(text: &str) -> Option<Parent> {
     let text = object.as_ref().and_then(|object| object["traceparent"].as_str()).unwrap_or(text);
     let parts: Vec<&str> = text.trim().split('-').collect();
     let [_version, trace, span, _flags] = parts.as_slice() else { return None };
-    let is_id = |id: &str, length: usize| {
-        id.len() == length && id.bytes().all(|c| c.is_ascii_hexdigit()) && id.bytes().any(|c| c != b'0')
+    let id = |id: &str, length: usize| {
+        let is_hex = id.len() == length && id.bytes().all(|c| c.is_ascii_hexdigit());
+        is_hex.then(|| u128::from_str_radix(id, 16).ok()).flatten().filter(|id| *id != 0)
     };
-    (is_id(trace, 32) && is_id(span, 16))
-        .then(|| Parent { trace: trace.to_ascii_lowercase(), span: span.to_ascii_lowercase() })
+    let (trace, span) = (id(trace, 32)?, u64::try_from(id(span, 16)?).ok()?);
+    Some(Parent { trace: trace.to_be_bytes(), span: span.to_be_bytes() })
 }
 
 #[cfg(test)]
@@ -60,10 +61,8 @@ mod tests {
     fn a_parent_is_read_as_w3c_and_as_litmus_write_it() {
         let text = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         let read = parent(text).unwrap();
-        assert_eq!(
-            (read.trace.as_str(), read.span.as_str()),
-            ("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
-        );
+        assert_eq!(u128::from_be_bytes(read.trace), 0x0af7_6519_16cd_43dd_8448_eb21_1c80_319c);
+        assert_eq!(u64::from_be_bytes(read.span), 0xb7ad_6b71_6920_3331);
         assert_eq!(parent(&format!(r#"{{"traceparent":"{text}"}}"#)), Some(read));
         for wrong in
             ["", "{}", "00-0af7-b7ad-01", "00-00000000000000000000000000000000-b7ad6b7169203331-01", "x-y-z"]

@@ -55,6 +55,13 @@ fn checked(span: &Value) -> &Value {
         "endTimeUnixNano",
         "attributes",
         "status",
+        "traceState",
+        "flags",
+        "droppedAttributesCount",
+        "events",
+        "droppedEventsCount",
+        "links",
+        "droppedLinksCount",
     ];
     assert!(span.as_object().unwrap().keys().all(|name| KNOWN.contains(&name.as_str())), "{span}");
     for (name, length) in [("traceId", 32), ("spanId", 16), ("parentSpanId", 16)] {
