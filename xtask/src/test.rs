@@ -6,10 +6,11 @@ mod tally;
 use std::{
     fs,
     path::{Path, PathBuf},
+    thread,
     time::Instant,
 };
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, anyhow, ensure};
 use plan::Selection;
 use tally::Tally;
 
@@ -54,17 +55,50 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     process::run(process::cargo().args(["build", "--all-targets"]))?;
     let binaries = Binaries::debug(&metadata);
     let start = Instant::now();
-    let mut tally = Tally::default();
-    for selection in &selections {
-        test(selection, args, &binaries, &mut tally)?;
-    }
-
+    let tally = all(selections, args, &binaries)?;
     say::line(format_args!("\n{tally} in {}", say::time(start.elapsed())));
     tally.verdict()
 }
 
+/// What has the machine for itself waits for most of its time: the rest runs beside it, and is shown when both are over.
+fn all(selections: Vec<Selection>, args: &Args, binaries: &Binaries) -> Result<Tally> {
+    let (alone, beside): (Vec<_>, Vec<_>) = selections.into_iter().partition(|one| one.needs_root);
+    if alone.is_empty() {
+        return tests(&beside, args, binaries, &mut |line| say::line(line));
+    }
+    let mut kept = Vec::new();
+    let (first, second) = thread::scope(|scope| {
+        let rest = scope.spawn(|| tests(&beside, args, binaries, &mut |line| kept.push(line.to_owned())));
+        let first = tests(&alone, args, binaries, &mut |line| say::line(line));
+        (first, rest.join())
+    });
+    kept.iter().for_each(say::line);
+    let second = second.map_err(|_panic| anyhow!("the thread that runs the tests of `unit` has panicked"))?;
+    Ok(first?.and(second?))
+}
+
+/// Runs one `cargo test` after the other, and counts.
+fn tests(
+    selections: &[Selection],
+    args: &Args,
+    binaries: &Binaries,
+    show: &mut dyn FnMut(&str),
+) -> Result<Tally> {
+    let mut tally = Tally::default();
+    for selection in selections {
+        test(selection, args, binaries, &mut tally, show)?;
+    }
+    Ok(tally)
+}
+
 /// Runs one `cargo test` and counts.
-fn test(selection: &Selection, args: &Args, binaries: &Binaries, tally: &mut Tally) -> Result<()> {
+fn test(
+    selection: &Selection,
+    args: &Args,
+    binaries: &Binaries,
+    tally: &mut Tally,
+    show: &mut dyn FnMut(&str),
+) -> Result<()> {
     let mut command = process::cargo();
     if let Some(archive) = &args.archive {
         // Tests run in the directory of their package.
@@ -77,7 +111,7 @@ fn test(selection: &Selection, args: &Args, binaries: &Binaries, tally: &mut Tal
     binaries.export(&mut command);
     let passed = process::watch(&mut command, |line| {
         tally.line(line);
-        say::line(line);
+        show(line);
     })?;
     tally.ended(passed);
     Ok(())

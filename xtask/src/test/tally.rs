@@ -36,6 +36,16 @@ impl Tally {
         }
     }
 
+    /// Both together.
+    pub(super) fn and(mut self, mut other: Self) -> Self {
+        self.passed += other.passed;
+        self.ignored += other.ignored;
+        self.failed.append(&mut other.failed);
+        self.programs += other.programs;
+        self.broken += other.broken;
+        self
+    }
+
     /// Takes the outcome of one `cargo test`.
     pub(super) fn ended(&mut self, passed: bool) {
         self.broken += u64::from(!passed);
