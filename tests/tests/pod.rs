@@ -18,7 +18,7 @@ use httpfault_tests::{
     experiment::{Account, AgentFile, PATIENCE, Web, binary as ctl_binary, classified},
     wait,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
 const IMAGE: &str = "httpfault-pod:test";
@@ -36,8 +36,12 @@ fn a_pod_faults_a_task_and_a_stopped_pod_leaves_nothing() -> Result<()> {
     // The simulated AWS lives where the pod's network is. Its host has the agent under test already.
     let hosts = [&web];
     let account = instance.namespace().run(|| Account::open(&instance, &hosts))?;
-    let role = Role::new("pod").web_identity_token(TOKEN).policy(Policy::parse(POLICY)?);
-    account.simulator.edit(|world| world.roles.push(role));
+    let role = |name| Role::new(name).web_identity_token(TOKEN);
+    let roles = [role("pod").policy(Policy::parse(POLICY)?), role("reporter").policy(with_reports()?)];
+    account.simulator.edit(|world| {
+        world.roles.extend(roles);
+        world.buckets.push("reports".to_owned());
+    });
 
     irsa_and_a_whole_run(&instance, &account, &web, &files)?;
     secret_and_sigterm(&instance, &account, &web, &files)
@@ -82,6 +86,15 @@ fn irsa_and_a_whole_run(
     account.assert_clean(&[web])
 }
 
+/// The same policy, and what deploy/iam/README.md says that REPORT_S3_URI needs besides.
+fn with_reports() -> Result<Policy> {
+    let mut policy: Value = serde_json::from_str(POLICY)?;
+    let put =
+        json!({ "Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::reports/chaos/*" });
+    policy["Statement"].as_array_mut().context("no statements")?.push(put);
+    Policy::parse(&policy.to_string())
+}
+
 /// Keys in a mounted secret, and the role on top of them. With the times that a pod on AWS has between two looks.
 fn secret_and_sigterm(instance: &Instance, account: &Account, web: &Web<'_>, files: &TempDir) -> Result<()> {
     let secret = files.path().join("cloud-secret");
@@ -95,10 +108,11 @@ fn secret_and_sigterm(instance: &Instance, account: &Account, web: &Web<'_>, fil
     let pod = Pod::new(instance, account)
         .mount(&secret, "/etc/httpfault/aws/cloud-secret")
         .env("AWS_AUTHENTICATION_SECRET", "cloud-secret")
-        .env("ASSUME_ROLE_ARN", &account.simulator.world().role_arn("pod"))
+        .env("ASSUME_ROLE_ARN", &account.simulator.world().role_arn("reporter"))
         .env("TOTAL_CHAOS_DURATION", "600")
         // Nothing is mounted there, and the root file system is read-only.
         .env("REPORT_DIR", "/reports")
+        .env("REPORT_S3_URI", "s3://reports/chaos")
         .start()?;
     let on = || {
         ensure!(pod.runs()?, "the pod has ended");
@@ -116,6 +130,12 @@ fn secret_and_sigterm(instance: &Instance, account: &Account, web: &Web<'_>, fil
     let printed =
         ["the report could not be written", "# web: status 503 on port 80", "aborted and cleaned up"];
     assert!(printed.iter().all(|words| said.stderr.contains(words)), "{said:?}");
+    let stored = account.simulator.stored();
+    let directory = format!("reports/chaos/{}", report["experiment_id"].as_str().context("no id")?);
+    let files = ["junit.xml", "report.html", "report.json", "report.md", "timeline.svg"];
+    let expected: Vec<String> = files.iter().map(|name| format!("{directory}/{name}")).collect();
+    assert_eq!(stored.keys().cloned().collect::<Vec<_>>(), expected, "{said:?}");
+    assert_eq!(serde_json::from_slice::<Value>(&stored[&expected[2]])?, report);
     assert_eq!((&report["aborted"], &report["left_behind"]), (&true.into(), &Value::Array(Vec::new())));
     assert_eq!(report["tasks"][0]["verified_off"], true, "{report}");
     assert!(took < GRACE * 2 / 3, "{took:?} of {GRACE:?} were needed: {said:?}");
