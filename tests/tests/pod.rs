@@ -92,7 +92,7 @@ fn with_reports() -> Result<Policy> {
     let put =
         json!({ "Effect": "Allow", "Action": "s3:PutObject", "Resource": "arn:aws:s3:::reports/chaos/*" });
     policy["Statement"].as_array_mut().context("no statements")?.push(put);
-    Policy::parse(&policy.to_string())
+    Ok(Policy::parse(&policy.to_string())?)
 }
 
 /// Keys in a mounted secret, and the role on top of them. With the times that a pod on AWS has between two looks.

@@ -2,8 +2,8 @@
 //! saw: the peer as `getpeername` tells it, status, marker and body, or how it broke.
 
 use std::{
-    io::{Write, stdin, stdout},
-    net::SocketAddr,
+    io::{self, Write, stdin, stdout},
+    net::{SocketAddr, TcpStream},
 };
 
 use anyhow::{Context, Result};
@@ -20,10 +20,16 @@ struct Args {
     /// After the first request, one more for each line on standard input, over the same connection.
     #[arg(long)]
     keep: bool,
+    /// Ask nothing: open so many connections, print their number, and keep them until standard input ends.
+    #[arg(long, value_name = "N", conflicts_with_all = ["path", "keep"])]
+    open: Option<usize>,
 }
 
 fn main() -> Result<()> {
     let args = Args::parse();
+    if let Some(number) = args.open {
+        return hold(args.to, number);
+    }
     let mut connection = match Connection::open(args.to) {
         Ok(connection) => connection,
         Err(broken) => return report(&json!({ "broken": broken.to_string() })),
@@ -35,6 +41,14 @@ fn main() -> Result<()> {
             report(&seen(&mut connection, &args.path))?;
         }
     }
+    Ok(())
+}
+
+fn hold(to: SocketAddr, number: usize) -> Result<()> {
+    let open = (0..number).map(|_| TcpStream::connect(to)).collect::<Result<Vec<_>, _>>();
+    let open = open.with_context(|| format!("opening {number} connections to {to}"))?;
+    report(&json!(open.len()))?;
+    io::copy(&mut stdin(), &mut io::sink()).context("waiting for the end of standard input")?;
     Ok(())
 }
 
