@@ -21,7 +21,7 @@ pub(crate) struct Args {
     /// Write docs/benchmarks.md and its plots, with mitmproxy among the peers and flame graphs of what misses a goal
     #[arg(long)]
     write: bool,
-    /// Write the page from the last measurement: only the flame graphs are made anew
+    /// Write the page from the last measurement, and measure only what `-- --only` names
     #[arg(long, conflicts_with = "quick")]
     again: bool,
     /// Passed on to the measurement; `-- --help` lists what it takes

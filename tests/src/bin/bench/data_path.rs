@@ -17,11 +17,12 @@ use httpfault_tests::{
     package,
 };
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::{Deserialize, Serialize};
 
 use crate::{bystander, contenders, download, flames, memory, moments, results::Results, rounds, size::Size};
 
 /// What can be measured alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 pub(crate) enum Part {
     /// Responses: CPU, latency
     Responses,
@@ -84,13 +85,13 @@ pub(crate) fn measure(size: Size, only: &[Part], beside: &Beside) -> Result<Resu
     Ok(results)
 }
 
-/// What was measured earlier, with new flame graphs where they can be made.
-pub(crate) fn again(mut results: Results, beside: &Beside) -> Result<Results> {
-    if let Some(agent) = &beside.symbols {
-        let _machine = Machine::take()?;
-        let size = results.size.clone();
-        results.flames.clear();
-        flames::measure(agent, &size, &mut results)?;
+/// What was measured earlier, these parts of it anew.
+pub(crate) fn again(mut results: Results, only: &[Part], beside: &Beside) -> Result<Results> {
+    let size = results.size.clone();
+    for part in only {
+        results.forget(*part);
+        one(*part, &size, beside, &mut results)?;
+        results.later.push(*part);
     }
     Ok(results)
 }

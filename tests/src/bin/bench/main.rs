@@ -51,7 +51,7 @@ struct Args {
     /// Write what was measured as JSON
     #[arg(long, value_name = "FILE")]
     keep: Option<PathBuf>,
-    /// Measure nothing, take what was kept; with `--symbols` the flame graphs are made anew
+    /// Take what was kept, and measure only what `--only` names
     #[arg(long, value_name = "FILE")]
     from: Option<PathBuf>,
     #[command(flatten)]
@@ -97,7 +97,7 @@ fn main() -> Result<()> {
 
 fn data_path(args: &Args) -> Result<()> {
     let results = match &args.from {
-        Some(file) => data_path::again(read(file)?, &args.beside)?,
+        Some(file) => data_path::again(read(file)?, &args.only, &args.beside)?,
         None => {
             let size = if args.quick { Size::quick() } else { Size::full() };
             data_path::measure(size, &args.only, &args.beside)?

@@ -6,7 +6,9 @@ mod tables;
 use std::{fmt::Write as _, fs, path::Path};
 
 use anyhow::{Context, Result};
+use clap::ValueEnum;
 
+use crate::data_path::Part;
 use crate::results::{FLAME, Results, Style, Task};
 
 /// Name of the page, and of the directory of its plots beside it.
@@ -42,7 +44,7 @@ pub(crate) fn text(results: &Results) -> String {
             let _infallible = write!(page, "\n## {title}\n\n{text}");
         }
     };
-    section("Goals", tables::goals(results));
+    section("Goals", format!("{}\n{MISSED}", tables::goals(results)));
     section("A faulted response", responses(results));
     section("Requests that go to the application", proxied(results));
     section("A large body", tables::downloads(results));
@@ -55,8 +57,19 @@ pub(crate) fn text(results: &Results) -> String {
 
 fn machine(results: &Results) -> String {
     let size = &results.size;
+    let later: Vec<String> = results
+        .later
+        .iter()
+        .filter_map(Part::to_possible_value)
+        .map(|part| format!("`--only {}`", part.get_name()))
+        .collect();
+    let later = if later.is_empty() {
+        later.concat()
+    } else {
+        format!(" Measured again later: {}.", later.join(", "))
+    };
     format!(
-        "{}. {}.\n\nEach load lasts {} s, {} rounds; each fault for the times is made {} times.\n",
+        "{}. {}.\n\nEach load lasts {} s, {} rounds; each fault for the times is made {} times.{later}\n",
         results.machine,
         results.programs.join("; "),
         size.seconds,
@@ -121,6 +134,23 @@ How it is measured:
 - A load asks as fast as it is answered. With 64 connections and more, latency is mostly the time in the queue.
 ";
 
+const MISSED: &str = "
+What was tried where goals are missed or were:
+
+- *One kept connection*: a response is one epoll_wait, one recv and one send of prebuilt bytes, as the floor's, and the
+  kernel's part is nine tenths of it. Tried and kept: one front that reads a head once, no lock and no timer that requests
+  share.
+- *A connection for each response*: connections come with their first bytes (TCP_DEFER_ACCEPT), and the first request is
+  answered where it is accepted: 5 system calls for 10.
+- *HTTP/2*: hyper and h2 read and write the frames, and a second implementation for faulted requests is not wanted. Tried
+  and kept: answers that are ready together are written together. The floor counts frames and does not read what is asked.
+- *`--percent 50` with a connection for each response*: half of the clients' connections need a second one, to the
+  application, that is used once. Tried and kept: sockets are made in lots by a thread that is in the target's namespace, a
+  head is relayed with what of its body is there, no wait after the last answer. Not wanted: one connection for the
+  requests of several clients, as HAProxy has; the application would see other connections than without the fault.
+- *A busy namespace*: listeners and connections are asked of the kernel by port (sock_diag), and the target's descriptors
+  are looked at only until all of those are found.
+";
 const RESPONSES: &str = "
 Every request is answered with status 503 by who is in the row.
 ";

@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::size::Size;
+use crate::{data_path::Part, size::Size};
 
 /// How the names of flame graphs begin.
 pub(crate) const FLAME: &str = "flame-";
 
 /// Everything that the page tells.
 #[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(crate) struct Results {
     /// CPU, cores, kernel.
     pub(crate) machine: String,
@@ -23,6 +24,8 @@ pub(crate) struct Results {
     pub(crate) flames: Vec<Flame>,
     /// Size of the agent's file, and of the same compressed, bytes.
     pub(crate) agent_bytes: [u64; 2],
+    /// What was measured again after everything else.
+    pub(crate) later: Vec<Part>,
     /// What could not be measured, and why.
     pub(crate) failures: Vec<String>,
 }
@@ -155,6 +158,22 @@ pub(crate) enum When {
 }
 
 impl Results {
+    /// Drops what is to be measured again.
+    pub(crate) fn forget(&mut self, part: Part) {
+        let with_engine =
+            |moment: &Moment| ["--container", "--task-id"].iter().any(|target| moment.how.contains(target));
+        match part {
+            Part::Responses => self.rows.retain(|row| row.task != Task::Fault),
+            Part::Proxied => self.rows.retain(|row| row.task == Task::Fault),
+            Part::Download => self.downloads.clear(),
+            Part::Bystander => self.bystanders.clear(),
+            Part::Memory => self.memory.clear(),
+            Part::Moments => self.moments.retain(with_engine),
+            Part::Containers => self.moments.retain(|moment| !with_engine(moment)),
+            Part::Flames => self.flames.clear(),
+        }
+    }
+
     pub(crate) fn row(&self, who: Who, task: Task, style: Style) -> Option<&Row> {
         self.rows.iter().find(|row| row.who == who && row.task == task && row.style == style)
     }
