@@ -69,7 +69,7 @@ impl Heart {
         signs.agent_until.set(body.alive_until());
         let beating = Arc::clone(&body);
         thread::Builder::new()
-            .name("heart".into())
+            .name("httpfault-heart".into())
             .spawn(move || beating.beat_until_stopped())
             .context("starting the thread that renews leases")?;
         let pulsing = Arc::clone(&body);

@@ -18,6 +18,9 @@ use nix::sched::{CloneFlags, setns};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::sync::{Mutex, oneshot};
 
+/// Name of the threads inside.
+const THREAD: &str = "httpfault-netns";
+
 /// An open network namespace. Holding it keeps the namespace alive, so it goes when the target goes.
 #[derive(Debug)]
 pub(crate) struct Netns {
@@ -46,7 +49,7 @@ impl Netns {
     /// Runs `work` inside the namespace, on a thread made for it.
     pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> io::Result<T> {
         thread::scope(|scope| {
-            let thread = thread::Builder::new().name("netns".into()).spawn_scoped(scope, || {
+            let thread = thread::Builder::new().name(THREAD.into()).spawn_scoped(scope, || {
                 setns(&self.file, CloneFlags::CLONE_NEWNET)?;
                 Ok(work())
             })?;
@@ -63,7 +66,7 @@ impl Netns {
         let file = self.file;
         let (orders, inbox) = mpsc::channel::<Order>();
         let (entered, outcome) = mpsc::channel();
-        thread::Builder::new().name("sockets".into()).spawn(move || {
+        thread::Builder::new().name(THREAD.into()).spawn(move || {
             let arrived = setns(&file, CloneFlags::CLONE_NEWNET).context("entering it");
             drop(file);
             let arrived = arrived.and_then(|()| inside());

@@ -20,6 +20,9 @@ use crate::netns::Netns;
 
 /// `SOCK_DIAG_BY_FAMILY` (include/uapi/linux/sock_diag.h).
 const BY_FAMILY: u16 = 20;
+/// `TCPDIAG_GETSOCK` (include/uapi/linux/inet_diag.h), which answers for both families at once
+/// (`inet_diag_dump_compat`). Each dump walks the table of the whole machine, hundreds of thousands of buckets.
+const BOTH_FAMILIES: u16 = 18;
 /// `INET_DIAG_SKV6ONLY`, one byte (include/uapi/linux/inet_diag.h).
 const ONLY_V6: u16 = 11;
 /// Bytes before an attribute's value, and to what its length is rounded up (netlink(7)).
@@ -50,6 +53,16 @@ pub(super) struct Found {
     pub(super) cookie: u64,
     /// IPV6_V6ONLY, of listening IPv6 sockets.
     pub(super) only_v6: bool,
+}
+
+/// `struct inet_diag_req`. What is zero is not looked at.
+#[derive(Debug, Size, ToBytes)]
+struct Dump {
+    family_and_lengths: [u8; 3],
+    extensions: u8,
+    id: Id,
+    states: u32,
+    tables: u32,
 }
 
 /// `struct inet_diag_req_v2`.
@@ -117,7 +130,7 @@ impl Lookup {
             ..Id::any()
         };
         let family = if local.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-        send(&self.0, NlmF::empty(), Request::new(family, u32::MAX, id)?)?;
+        send(&self.0, BY_FAMILY, NlmF::empty(), Request::new(family, u32::MAX, id)?)?;
         let (answers, _groups) = self.0.recv::<u16, Answer>()?;
         for answer in answers {
             if let NlPayload::Payload(answer) = answer?.nl_payload() {
@@ -131,33 +144,23 @@ impl Lookup {
 /// The TCP sockets of a namespace in these states and with this port.
 pub(super) fn dump(netns: &Netns, states: States, port: Port) -> anyhow::Result<Vec<Found>> {
     netns
-        .run(|| {
-            let mut found = Vec::new();
-            for family in [libc::AF_INET, libc::AF_INET6] {
-                dump_family(family, states, port, &mut found)?;
-            }
-            anyhow::Ok(found)
-        })
+        .run(|| dump_here(states, port))
         .context("entering the network namespace")?
         .context("listing the sockets of the network namespace (sock_diag)")
 }
 
-fn dump_family(
-    family: libc::c_int,
-    states: States,
-    port: Port,
-    found: &mut Vec<Found>,
-) -> anyhow::Result<()> {
+/// Those of this thread's namespace.
+fn dump_here(states: States, port: Port) -> anyhow::Result<Vec<Found>> {
     let (own, peers) = match port {
         Port::Any => (0, 0),
         Port::Own(port) => (port, 0),
         Port::Peers(port) => (0, port),
     };
     let id = Id { source_port: own.to_be(), destination_port: peers.to_be(), ..Id::any() };
-    let request = Request::new(family, states as u32, id)?;
-    // Made on this thread, so it is of this thread's namespace.
+    let request = Dump { family_and_lengths: [0; 3], extensions: 0, id, states: states as u32, tables: 0 };
     let socket = NlSocketHandle::connect(NlFamily::SockOrInetDiag, None, Groups::empty())?;
-    send(&socket, NlmF::DUMP, request)?;
+    send(&socket, BOTH_FAMILIES, NlmF::DUMP, request)?;
+    let mut found = Vec::new();
     loop {
         let (answers, _groups) = socket.recv::<u16, Answer>()?;
         for answer in answers {
@@ -174,15 +177,20 @@ fn dump_family(
                 NlPayload::Ack(_) | NlPayload::DumpExtAck(_) | NlPayload::Empty => {}
             }
             if *answer.nl_type() == u16::from(Nlmsg::Done) {
-                return Ok(());
+                return Ok(found);
             }
         }
     }
 }
 
-fn send(socket: &NlSocketHandle, flags: NlmF, request: Request) -> anyhow::Result<()> {
+fn send<R: Size + ToBytes>(
+    socket: &NlSocketHandle,
+    kind: u16,
+    flags: NlmF,
+    request: R,
+) -> anyhow::Result<()> {
     let message = NlmsghdrBuilder::default()
-        .nl_type(BY_FAMILY)
+        .nl_type(kind)
         .nl_flags(NlmF::REQUEST | flags)
         .nl_payload(NlPayload::Payload(request))
         .build()?;
