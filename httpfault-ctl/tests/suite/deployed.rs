@@ -48,7 +48,7 @@ pub(crate) fn known() -> BTreeSet<String> {
 #[test]
 fn the_harness_sample_is_a_whole_plan() {
     let engine = &yaml("deploy/harness/byoc.yaml")[0];
-    assert_eq!(engine["spec"]["terminationGracePeriodSeconds"], 30);
+    assert_eq!(engine["spec"]["terminationGracePeriodSeconds"], 180);
     let experiment = &engine["spec"]["experiments"][0];
     assert_eq!(experiment["name"], "byoc-injector");
     let components = &experiment["spec"]["components"];
