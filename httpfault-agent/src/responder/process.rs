@@ -13,7 +13,6 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow, bail};
-use futures_util::future::join_all;
 use httpfault_common::contract::RunSpec;
 use httpfault_responder::{Adopted, Config, Destination, Ending, Limits, Responder};
 use nix::sys::signal::{SigSet, Signal};
@@ -203,7 +202,12 @@ impl Desk {
     /// The agent is gone. Requests that the kernel has eaten are on their way; the keeper ends each stream behind them.
     async fn carried(&self) {
         let all: Vec<Arc<Adopted>> = adoptions(&self.adoptions).values().map(Arc::clone).collect();
-        let _at_most = timeout(CARRIED, join_all(all.iter().map(|adopted| adopted.ended()))).await;
+        let _at_most = timeout(CARRIED, async {
+            for adopted in all {
+                adopted.ended().await;
+            }
+        })
+        .await;
     }
 
     fn carry_out(&mut self, order: Order, descriptors: Vec<OwnedFd>) {

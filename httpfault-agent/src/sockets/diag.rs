@@ -18,11 +18,9 @@ use neli::{
 
 use crate::netns::Netns;
 
-/// `SOCK_DIAG_BY_FAMILY` (include/uapi/linux/sock_diag.h).
-const BY_FAMILY: u16 = 20;
-/// `TCPDIAG_GETSOCK` (include/uapi/linux/inet_diag.h), which answers for both families at once
-/// (`inet_diag_dump_compat`). Each dump walks the table of the whole machine, hundreds of thousands of buckets.
-const BOTH_FAMILIES: u16 = 18;
+/// `TCPDIAG_GETSOCK` (include/uapi/linux/inet_diag.h). Unlike SOCK_DIAG_BY_FAMILY it dumps both families at once
+/// (`inet_diag_dump_compat`), and each dump walks the table of the whole machine, hundreds of thousands of buckets.
+const GET_SOCKETS: u16 = 18;
 /// `INET_DIAG_SKV6ONLY`, one byte (include/uapi/linux/inet_diag.h).
 const ONLY_V6: u16 = 11;
 /// Bytes before an attribute's value, and to what its length is rounded up (netlink(7)).
@@ -55,25 +53,15 @@ pub(super) struct Found {
     pub(super) only_v6: bool,
 }
 
-/// `struct inet_diag_req`. What is zero is not looked at.
+/// `struct inet_diag_req`. What is zero is not looked at, of a dump the family too.
 #[derive(Debug, Size, ToBytes)]
-struct Dump {
-    family_and_lengths: [u8; 3],
+struct Request {
+    family: u8,
+    lengths: u16,
     extensions: u8,
     id: Id,
     states: u32,
     tables: u32,
-}
-
-/// `struct inet_diag_req_v2`.
-#[derive(Debug, Size, ToBytes)]
-struct Request {
-    family: u8,
-    protocol: u8,
-    extensions: u8,
-    pad: u8,
-    states: u32,
-    id: Id,
 }
 
 /// `struct inet_diag_sockid`. Ports and addresses are in network order.
@@ -130,7 +118,7 @@ impl Lookup {
             ..Id::any()
         };
         let family = if local.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
-        send(&self.0, BY_FAMILY, NlmF::empty(), Request::new(family, u32::MAX, id)?)?;
+        send(&self.0, NlmF::empty(), Request::new(u8::try_from(family)?, u32::MAX, id))?;
         let (answers, _groups) = self.0.recv::<u16, Answer>()?;
         for answer in answers {
             if let NlPayload::Payload(answer) = answer?.nl_payload() {
@@ -157,9 +145,8 @@ fn dump_here(states: States, port: Port) -> anyhow::Result<Vec<Found>> {
         Port::Peers(port) => (0, port),
     };
     let id = Id { source_port: own.to_be(), destination_port: peers.to_be(), ..Id::any() };
-    let request = Dump { family_and_lengths: [0; 3], extensions: 0, id, states: states as u32, tables: 0 };
     let socket = NlSocketHandle::connect(NlFamily::SockOrInetDiag, None, Groups::empty())?;
-    send(&socket, BOTH_FAMILIES, NlmF::DUMP, request)?;
+    send(&socket, NlmF::DUMP, Request::new(0, states as u32, id))?;
     let mut found = Vec::new();
     loop {
         let (answers, _groups) = socket.recv::<u16, Answer>()?;
@@ -183,14 +170,9 @@ fn dump_here(states: States, port: Port) -> anyhow::Result<Vec<Found>> {
     }
 }
 
-fn send<R: Size + ToBytes>(
-    socket: &NlSocketHandle,
-    kind: u16,
-    flags: NlmF,
-    request: R,
-) -> anyhow::Result<()> {
+fn send(socket: &NlSocketHandle, flags: NlmF, request: Request) -> anyhow::Result<()> {
     let message = NlmsghdrBuilder::default()
-        .nl_type(kind)
+        .nl_type(GET_SOCKETS)
         .nl_flags(NlmF::REQUEST | flags)
         .nl_payload(NlPayload::Payload(request))
         .build()?;
@@ -208,9 +190,8 @@ fn words(ip: IpAddr) -> u128 {
 }
 
 impl Request {
-    fn new(family: libc::c_int, states: u32, id: Id) -> anyhow::Result<Self> {
-        let (family, protocol) = (u8::try_from(family)?, u8::try_from(libc::IPPROTO_TCP)?);
-        Ok(Self { family, protocol, extensions: 0, pad: 0, states, id })
+    fn new(family: u8, states: u32, id: Id) -> Self {
+        Self { family, lengths: 0, extensions: 0, id, states, tables: 0 }
     }
 }
 
