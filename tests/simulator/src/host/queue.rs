@@ -43,7 +43,18 @@ impl Queue {
     /// Waits until this message is the next, in order of arrival. Nothing else is taken while the turn is held, nor for
     /// a pause after it came.
     pub(crate) async fn turn(&self, pace: Messages) -> MutexGuard<'_, Option<Instant>> {
+        self.turn_after(async {}, pace).await
+    }
+
+    /// The same for a message that is still to come, which keeps its place: what is sent after it comes after it, however
+    /// busy the machine is.
+    pub(crate) async fn turn_after(
+        &self,
+        arrival: impl Future<Output = ()>,
+        pace: Messages,
+    ) -> MutexGuard<'_, Option<Instant>> {
         let mut turn = self.turn.lock().await;
+        arrival.await;
         if let Some(next) = *turn {
             tokio::time::sleep_until(next).await;
         }

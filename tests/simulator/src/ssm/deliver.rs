@@ -157,10 +157,13 @@ impl Delivery {
 
     async fn cancel_arrives(&self) {
         self.cancel.cancelled().await;
-        tokio::time::sleep(self.shared.timing.delivery).await;
-        self.travels().await;
-        if let Some(pace) = self.shared.timing.messages {
-            drop(self.shared.hosts.queue(&self.instance_id).turn(pace).await);
+        let arrival = async {
+            tokio::time::sleep(self.shared.timing.delivery).await;
+            self.travels().await;
+        };
+        match self.shared.timing.messages {
+            Some(pace) => drop(self.shared.hosts.queue(&self.instance_id).turn_after(arrival, pace).await),
+            None => arrival.await,
         }
     }
 
