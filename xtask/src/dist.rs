@@ -93,9 +93,7 @@ pub(crate) fn program(arch: Arch, target: &Path, package: &str) -> Result<PathBu
 
 /// The same for a profiler: with the names of its functions.
 pub(crate) fn with_symbols(arch: Arch, target: &Path, package: &str) -> Result<PathBuf> {
-    let directory = target.join("dist");
-    let toolchain = Toolchain::find(arch, &directory)?;
-    Build::new(&toolchain, &directory.join("build-symbols")).with_symbols().program(package)
+    built(arch, target, |build| build.with_symbols().program(package))
 }
 
 fn built<T>(arch: Arch, target: &Path, work: impl FnOnce(&Build<'_>) -> Result<T>) -> Result<T> {

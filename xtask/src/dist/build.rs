@@ -32,9 +32,11 @@ impl<'a> Build<'a> {
         Self { toolchain, target_dir: target_dir.to_owned(), symbols: false }
     }
 
-    /// The same for a profiler.
-    pub(super) fn with_symbols(self) -> Self {
-        Self { symbols: true, ..self }
+    /// The same for a profiler, in a directory beside the other's.
+    pub(super) fn with_symbols(&self) -> Self {
+        let mut target_dir = self.target_dir.clone().into_os_string();
+        target_dir.push("-symbols");
+        Self { toolchain: self.toolchain, target_dir: target_dir.into(), symbols: true }
     }
 
     /// Builds the program of a package, alone: other packages would add features to its dependencies.

@@ -17,7 +17,7 @@ use crate::results::{Style, Task, Who};
 pub(crate) use application::{BIG, BIG_BYTES, site};
 pub(crate) use nginx::Nginx;
 pub(crate) use redirect::Redirect;
-pub(crate) use server::Server;
+pub(crate) use server::{Program, Server};
 
 /// Core of everything that serves, and core of the load.
 pub(crate) const SERVER_CORE: &str = "0";

@@ -8,8 +8,10 @@ use std::{fmt::Write as _, fs, path::Path};
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
-use crate::data_path::Part;
-use crate::results::{FLAME, Results, Style, Task};
+use crate::{
+    data_path::Part,
+    results::{FLAME, Results, Style, Task},
+};
 
 /// Name of the page, and of the directory of its plots beside it.
 const PAGE: &str = "benchmarks.md";

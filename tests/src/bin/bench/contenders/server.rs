@@ -13,7 +13,7 @@ use super::SERVER_CORE;
 
 /// A child that ends when this is dropped. What it has started goes with its cgroup.
 #[derive(Debug)]
-struct Program(Child);
+pub(crate) struct Program(pub(crate) Child);
 
 /// A running server. Dropping it ends it.
 #[derive(Debug)]

@@ -1,11 +1,9 @@
 //! `perf`, from samples to a picture.
 
-use std::{
-    io::{BufReader, Read},
-    process::{Child, Command, Stdio},
-};
+use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
+use httpfault_tests::command::output;
 use inferno::{
     collapse::{Collapse, perf::Folder},
     flamegraph::{self, Options},
@@ -66,22 +64,9 @@ impl Recorded {
 
     /// One line for each stack.
     fn folded(&self) -> Result<String> {
-        let mut perf = Command::new("perf");
-        perf.args(["script", "--input"]).arg(self.0.path());
-        let mut perf = perf.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn()?;
-        let stacks = perf.stdout.take().context("perf has no standard output")?;
-        let mut errors = perf.stderr.take().context("perf has no standard error")?;
-        // It complains about each symbol it can't find, which nobody must wait for.
-        let errors = std::thread::spawn(move || {
-            let mut text = String::new();
-            errors.read_to_string(&mut text).map(|_| text)
-        });
+        let stacks = output(Command::new("perf").args(["script", "--input"]).arg(self.0.path()))?;
         let mut folded = Vec::new();
-        let collapsed = Folder::default().collapse(BufReader::new(stacks), &mut folded);
-        let ended = perf.wait().context("waiting for perf")?;
-        let said = errors.join().ok().and_then(Result::ok).unwrap_or_default();
-        ensure!(ended.success(), "perf script ended with {ended}: {}", said.trim());
-        collapsed.context("reading the stacks of perf")?;
+        Folder::default().collapse(stacks.as_bytes(), &mut folded).context("reading the stacks of perf")?;
         String::from_utf8(folded).context("stacks that are no text")
     }
 }

@@ -3,28 +3,26 @@
 use std::{
     io::{BufRead, BufReader},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context, Result, ensure};
 use httpfault_tests::{command::built, site::Site};
 
-use crate::{contenders::OTHER_PORT, size::Size};
+use crate::{
+    contenders::{OTHER_PORT, Program},
+    size::Size,
+};
 
-/// A program that holds connections: what this one has open would be closed again in each program that it starts, in
-/// the middle of what is measured.
-#[derive(Debug)]
-pub(crate) struct Open(Child);
-
-/// Leaves sockets in TIME_WAIT, and opens connections to another port of the application, which last as long as what is
-/// returned.
-pub(crate) fn fill(site: &Site, size: &Size) -> Result<Open> {
+/// Leaves sockets in TIME_WAIT, and has a program open connections to another port of the application: what this one has
+/// open would be closed again in each program that it starts, in the middle of what is measured.
+pub(crate) fn fill(site: &Site, size: &Size) -> Result<Program> {
     site.target.run(|| leave_waiting(size.waiting))?;
     let to = SocketAddr::new(site.v4().ip(), OTHER_PORT);
     let mut client = Command::new(built("fixture-client")?);
     client.arg(to.to_string()).arg("--open").arg(size.established.to_string());
     client.stdin(Stdio::piped()).stdout(Stdio::piped());
-    let mut open = Open(site.client.run(|| client.spawn().context("starting fixture-client"))?);
+    let mut open = Program(site.client.run(|| client.spawn().context("starting fixture-client"))?);
     let mut said = String::new();
     let stdout = open.0.stdout.take().context("fixture-client has no standard output")?;
     BufReader::new(stdout).read_line(&mut said).context("waiting for connections to stay")?;
@@ -34,13 +32,6 @@ pub(crate) fn fill(site: &Site, size: &Size) -> Result<Open> {
         size.established
     );
     Ok(open)
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        let ended = self.0.kill().and_then(|()| self.0.wait());
-        drop(ended);
-    }
 }
 
 /// Opens and closes connections in the calling thread's namespace; whoever closes first keeps its end in TIME_WAIT.
